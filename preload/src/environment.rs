@@ -1,0 +1,217 @@
+//! The settings, copied out of the environment at start.
+//!
+//! Copied, because programs overwrite their own environment (to change their title). Kept in a static of fixed
+//! size, because nothing is allocated.
+//!
+//! # Safety
+//!
+//! This file may use `unsafe`: it walks the environment block, and hands out a static that is written
+//! once before it is read.
+#![expect(unsafe_code, reason = "walks the environment block")]
+
+use core::cell::UnsafeCell;
+use core::slice;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use logtap_wire::identity::Streams;
+use logtap_wire::ring::Geometry;
+use logtap_wire::settings::{self, OnFull};
+
+/// Longest directory of a target: a socket's path must fit beside it.
+const MAX_DIRECTORY: usize = 96;
+/// Longest list of file patterns.
+const MAX_PATTERNS: usize = 8192;
+
+/// What the environment asks for.
+pub(crate) struct Settings {
+    directory: [u8; MAX_DIRECTORY],
+    directory_length: usize,
+    patterns: [u8; MAX_PATTERNS],
+    patterns_length: usize,
+    pub(crate) stdout: bool,
+    pub(crate) stderr: bool,
+    pub(crate) suppress_stdout: bool,
+    pub(crate) suppress_stderr: bool,
+    pub(crate) suppress_files: bool,
+    pub(crate) on_full: OnFull,
+    pub(crate) full_ring: Geometry,
+    pub(crate) fine_clock: bool,
+    pub(crate) debug: bool,
+    /// What the streams are, if somebody says so.
+    pub(crate) streams: Option<Streams>,
+}
+
+/// Why the library stays inert.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Nobody asked for anything: not worth a word.
+    NotAsked,
+    /// A variable has a value that cannot be read.
+    BadValue(&'static str),
+    /// Something around the process is not as it must be.
+    Missing(&'static str),
+}
+
+struct Stored(UnsafeCell<Settings>);
+
+// SAFETY: written once, before `READ` is stored (release), and only read afterwards.
+unsafe impl Sync for Stored {}
+
+static SETTINGS: Stored = Stored(UnsafeCell::new(Settings {
+    directory: [0; MAX_DIRECTORY],
+    directory_length: 0,
+    patterns: [0; MAX_PATTERNS],
+    patterns_length: 0,
+    stdout: false,
+    stderr: false,
+    suppress_stdout: false,
+    suppress_stderr: false,
+    suppress_files: false,
+    on_full: OnFull::Drop,
+    full_ring: Geometry::of_size(settings::DEFAULT_RING_SIZE),
+    fine_clock: false,
+    debug: false,
+    streams: None,
+}));
+static READ: AtomicBool = AtomicBool::new(false);
+
+/// The settings, once they have been read.
+#[inline(always)]
+pub(crate) fn get() -> Option<&'static Settings> {
+    // SAFETY: nobody writes once `READ` is set.
+    READ.load(Ordering::Acquire).then(|| unsafe { &*SETTINGS.0.get() })
+}
+
+impl Settings {
+    /// The tap directory.
+    pub(crate) fn directory(&self) -> &[u8] {
+        &self.directory[..self.directory_length]
+    }
+
+    /// The `:` list of file patterns; empty where no file is tapped.
+    pub(crate) fn patterns(&self) -> &[u8] {
+        &self.patterns[..self.patterns_length]
+    }
+}
+
+/// Reads the settings from an environment block. Only the constructor calls this, once.
+///
+/// # Safety
+///
+/// `block` is null or an array of C strings that ends with a null pointer; nobody has called [`get`]
+/// successfully yet.
+pub(crate) unsafe fn read(block: *const *const u8) -> Result<&'static Settings, Refusal> {
+    // SAFETY: nobody reads before `READ` is set.
+    let settings = unsafe { &mut *SETTINGS.0.get() };
+    let mut target = None;
+    let mut suppress_stderr = None;
+    let mut entry = block;
+    let mut problem = None;
+    while !entry.is_null() {
+        // SAFETY: the block ends with a null pointer.
+        let string = unsafe { *entry };
+        if string.is_null() {
+            break;
+        }
+        // SAFETY: not the last entry.
+        entry = unsafe { entry.add(1) };
+        // SAFETY: entries are C strings; the second byte is read only behind a first one.
+        if unsafe { *string } != b'L' || unsafe { *string.add(1) } != b'L' {
+            continue;
+        }
+        // SAFETY: as above.
+        let bytes = unsafe { c_string(string, 64 << 10) };
+        let Some(equals) = bytes.iter().position(|&byte| byte == b'=') else { continue };
+        let (name, value) = (&bytes[..equals], &bytes[equals + 1..]);
+        let Ok(name) = core::str::from_utf8(name) else { continue };
+        match apply(settings, name, value, &mut target, &mut suppress_stderr) {
+            Ok(()) => {}
+            Err(name) => problem = Some(name),
+        }
+    }
+    settings.suppress_stderr = suppress_stderr.unwrap_or(settings.suppress_stdout);
+    let result = match (target, problem) {
+        (None, _) => Err(Refusal::NotAsked),
+        (_, Some(name)) => Err(Refusal::BadValue(name)),
+        _ if !settings.stdout && !settings.stderr && settings.patterns_length == 0 => {
+            Err(Refusal::NotAsked)
+        }
+        _ => Ok(()),
+    };
+    READ.store(true, Ordering::Release);
+    // SAFETY: written for the last time above.
+    result.map(|()| unsafe { &*SETTINGS.0.get() })
+}
+
+/// Takes one variable. The name comes back where its value cannot be read.
+fn apply(
+    settings: &mut Settings,
+    name: &str,
+    value: &[u8],
+    target: &mut Option<()>,
+    suppress_stderr: &mut Option<bool>,
+) -> Result<(), &'static str> {
+    fn need<T>(value: Option<T>, name: &'static str) -> Result<T, &'static str> {
+        value.ok_or(name)
+    }
+    match name {
+        settings::TARGET => {
+            *target = Some(());
+            let directory = need(settings::tap_directory(value), settings::TARGET)?;
+            let room = need(settings.directory.get_mut(..directory.len()), settings::TARGET)?;
+            room.copy_from_slice(directory);
+            settings.directory_length = directory.len();
+        }
+        settings::TAP_INTO => {
+            let into = need(settings::tap_into(value), settings::TAP_INTO)?;
+            (settings.stdout, settings.stderr) = into;
+        }
+        settings::TAP_FILE => {
+            let room = need(settings.patterns.get_mut(..value.len()), settings::TAP_FILE)?;
+            room.copy_from_slice(value);
+            settings.patterns_length = value.len();
+        }
+        settings::SUPPRESS_STDOUT => {
+            settings.suppress_stdout = need(settings::truth(value), settings::SUPPRESS_STDOUT)?;
+        }
+        settings::SUPPRESS_STDERR => {
+            *suppress_stderr = Some(need(settings::truth(value), settings::SUPPRESS_STDERR)?);
+        }
+        settings::SUPPRESS_TAP_FILE => {
+            settings.suppress_files = need(settings::truth(value), settings::SUPPRESS_TAP_FILE)?;
+        }
+        settings::STREAMS => {
+            settings.streams = Some(need(Streams::parse(value), settings::STREAMS)?);
+        }
+        settings::ON_FULL => settings.on_full = need(OnFull::parse(value), settings::ON_FULL)?,
+        settings::RING_SIZE => {
+            let size = need(settings::ring_size(value), settings::RING_SIZE)?;
+            settings.full_ring = Geometry::of_size(size);
+        }
+        settings::CLOCK => match value {
+            b"fine" => settings.fine_clock = true,
+            b"coarse" | b"" => {}
+            _ => return Err(settings::CLOCK),
+        },
+        settings::DEBUG_MODE => {
+            settings.debug = need(settings::truth(value), settings::DEBUG_MODE)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A C string, cut at `limit` bytes.
+///
+/// # Safety
+///
+/// `string` points to a zero-terminated string, or to at least `limit` readable bytes.
+pub(crate) unsafe fn c_string<'a>(string: *const u8, limit: usize) -> &'a [u8] {
+    let mut length = 0;
+    // SAFETY: not beyond the terminating zero.
+    while length < limit && unsafe { *string.add(length) } != 0 {
+        length += 1;
+    }
+    // SAFETY: just walked.
+    unsafe { slice::from_raw_parts(string, length) }
+}

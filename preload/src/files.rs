@@ -1,0 +1,161 @@
+//! The files that are tapped: matched by path at first sight, known by identity afterwards.
+//!
+//! So a rename keeps a file tapped under its first name, and a recycled descriptor or inode number does not
+//! make another file tapped.
+//!
+//! # Safety
+//!
+//! This file may use `unsafe`: an entry's path and identity are written by the one writer that claimed it, before
+//! it is marked as ready, and never again.
+#![expect(unsafe_code, reason = "a table whose entries are written once")]
+
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+
+use logtap_wire::identity::Identity;
+use logtap_wire::pattern;
+use logtap_wire::ring::writer::Ring;
+
+use crate::environment;
+use crate::syscall::{self, AT_FDCWD, S_IFIFO, S_IFREG, Status};
+use crate::text::Text;
+
+/// Files that one process can have tapped over its life before entries are shared.
+const ENTRIES: usize = 128;
+/// Longest path that is kept; of a longer one the end.
+const MAX_PATH: usize = 256;
+
+const EMPTY: u8 = 0;
+const CLAIMED: u8 = 1;
+const READY: u8 = 2;
+
+struct Entry {
+    state: AtomicU8,
+    content: UnsafeCell<Content>,
+    /// Ring generation << 8 | slot of the file in that ring.
+    slot: AtomicU32,
+}
+
+struct Content {
+    identity: Identity,
+    path: [u8; MAX_PATH],
+    length: usize,
+}
+
+// SAFETY: `content` is written only between CLAIMED and READY, by the thread that claimed it.
+unsafe impl Sync for Entry {}
+
+static TABLE: [Entry; ENTRIES] = [const {
+    Entry {
+        state: AtomicU8::new(EMPTY),
+        content: UnsafeCell::new(Content {
+            identity: Identity { major: 0, minor: 0, inode: 0, birth: 0 },
+            path: [0; MAX_PATH],
+            length: 0,
+        }),
+        slot: AtomicU32::new(0),
+    }
+}; ENTRIES];
+
+impl Entry {
+    fn content(&self) -> Option<&Content> {
+        // SAFETY: a ready entry is not written any more.
+        (self.state.load(Ordering::Acquire) == READY).then(|| unsafe { &*self.content.get() })
+    }
+}
+
+/// The table's entry of a descriptor's file, if it is to be tapped.
+pub(crate) fn find(descriptor: i32, status: &Status) -> Option<u8> {
+    let patterns = environment::get()?.patterns();
+    if patterns.is_empty() || !matches!(status.kind(), S_IFREG | S_IFIFO) {
+        return None;
+    }
+    if let Some(index) = known(&status.identity) {
+        return Some(index);
+    }
+    let mut buffer = [0; 1024];
+    let length = path_of(descriptor, status, patterns, &mut buffer)?;
+    let path = &buffer[..length];
+    insert(&status.identity, &path[path.len().saturating_sub(MAX_PATH)..])
+}
+
+fn known(identity: &Identity) -> Option<u8> {
+    TABLE
+        .iter()
+        .position(|entry| entry.content().is_some_and(|content| content.identity.is(identity)))
+        .map(|index| index as u8)
+}
+
+/// The path by which a file is tapped; `None` where no pattern matches.
+fn path_of(
+    descriptor: i32,
+    status: &Status,
+    patterns: &[u8],
+    buffer: &mut [u8; 1024],
+) -> Option<usize> {
+    let mut link = Text::<40>::new();
+    link.push(b"/proc/self/fd/").push_number(descriptor as u64);
+    if let Ok(length) = syscall::readlink(link.path()?, buffer) {
+        let path = &buffer[..length];
+        let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
+        return pattern::any_matches(patterns, path).then_some(path.len());
+    }
+    // No /proc here: compare with the files that are named without a wildcard.
+    let named =
+        pattern::split(patterns).filter(|pattern| !pattern::is_glob(pattern)).find(|path| {
+            let mut path_text = Text::<1024>::new();
+            path_text.push(path);
+            path_text
+                .path()
+                .and_then(|path| syscall::status(AT_FDCWD, path).ok())
+                .is_some_and(|named| named.identity.is(&status.identity))
+        })?;
+    buffer.get_mut(..named.len())?.copy_from_slice(named);
+    Some(named.len())
+}
+
+fn insert(identity: &Identity, path: &[u8]) -> Option<u8> {
+    for (index, entry) in TABLE.iter().enumerate() {
+        let claimed = entry
+            .state
+            .compare_exchange(EMPTY, CLAIMED, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok();
+        if claimed {
+            // SAFETY: claimed by this thread alone.
+            let content = unsafe { &mut *entry.content.get() };
+            content.identity = *identity;
+            content.path[..path.len()].copy_from_slice(path);
+            content.length = path.len();
+            entry.state.store(READY, Ordering::Release);
+            return Some(index as u8);
+        }
+    }
+    // The table is full: an entry of the same path serves, else the last one. Nothing is lost, but a name may be
+    // an older file's. The identity is looked up again at every expiry.
+    let same = TABLE.iter().position(|entry| {
+        entry.content().is_some_and(|content| content.path[..content.length] == *path)
+    });
+    Some(same.unwrap_or(ENTRIES - 1) as u8)
+}
+
+/// The path of an entry.
+pub(crate) fn path(index: u8) -> &'static [u8] {
+    TABLE
+        .get(usize::from(index))
+        .and_then(Entry::content)
+        .and_then(|content| content.path.get(..content.length))
+        .unwrap_or_default()
+}
+
+/// The slot of an entry in the ring of this generation. `None` where the ring has no room for its name.
+#[inline]
+pub(crate) fn slot(index: u8, ring: &Ring, generation: u32) -> Option<u8> {
+    let entry = TABLE.get(usize::from(index))?;
+    let known = entry.slot.load(Ordering::Relaxed);
+    if known >> 8 == generation & 0x00ff_ffff && known & 0xff != 0 {
+        return Some(known as u8);
+    }
+    let slot = ring.file_slot(path(index))?;
+    entry.slot.store(generation << 8 | u32::from(slot), Ordering::Relaxed);
+    Some(slot)
+}

@@ -1,0 +1,151 @@
+//! Calls that move bytes inside the kernel: what they wrote is read again from where it came.
+//!
+//! # Safety
+//!
+//! This file may use `unsafe`: it exports C functions and calls their originals with the arguments it was given.
+#![expect(unsafe_code, reason = "C edges")]
+
+use core::slice;
+
+use logtap_wire::ring::SEEN_SPLICE;
+use logtap_wire::ring::writer::Part;
+
+use super::{answer, original};
+use crate::descriptors::{self, Class};
+use crate::syscall::{self, number, raw};
+use crate::{state, tap};
+
+/// Bytes that are read again at a time.
+const CHUNK: usize = 64 << 10;
+
+/// Where a call reads from: its offset argument, or the descriptor's position.
+///
+/// # Safety
+///
+/// `offset` is null or points to an offset.
+unsafe fn start(descriptor: i32, offset: *const i64) -> Option<u64> {
+    if offset.is_null() {
+        return if state::may_call() { syscall::position(descriptor).ok() } else { None };
+    }
+    // SAFETY: the caller's promise.
+    u64::try_from(unsafe { *offset }).ok()
+}
+
+/// Copies `length` bytes that were read from `descriptor` at `start`.
+#[cold]
+fn read_again(class: Class, descriptor: i32, start: Option<u64>, length: usize) {
+    let (Some(start), true) = (start, state::may_call()) else {
+        return tap::count_uncopied(class, length);
+    };
+    let size = length.min(CHUNK);
+    let Ok(buffer) = syscall::map_anonymous(size) else {
+        return tap::count_uncopied(class, length);
+    };
+    let mut done = 0;
+    while done < length {
+        // SAFETY: a fresh mapping of this size that only this call uses.
+        let bytes = unsafe { slice::from_raw_parts_mut(buffer, size.min(length - done)) };
+        match syscall::pread(descriptor, bytes, start + done as u64) {
+            Ok(count) if count > 0 => {
+                tap::copy(class, &[Part { base: buffer, length: count }], count);
+                done += count;
+            }
+            Err(syscall::EINTR) => {}
+            _ => {
+                tap::count_uncopied(class, length - done);
+                break;
+            }
+        }
+    }
+    // SAFETY: nobody else has seen the mapping.
+    unsafe { syscall::unmap(buffer, size) };
+}
+
+macro_rules! send_file {
+    ($($name:ident),*) => {$(
+        #[cfg_attr(panic = "abort", unsafe(no_mangle))]
+        unsafe extern "C" fn $name(to: i32, from: i32, offset: *mut i64, count: usize) -> isize {
+            type SendFile = unsafe extern "C" fn(i32, i32, *mut i64, usize) -> isize;
+            let class = descriptors::class(to);
+            // SAFETY: the caller's arguments, here and below.
+            let start = class.and_then(|_| unsafe { start(from, offset) });
+            let result = match original!($name: SendFile) {
+                // SAFETY: the caller's arguments.
+                Some(send_file) => unsafe { send_file(to, from, offset, count) },
+                // SAFETY: as above.
+                None => answer(unsafe {
+                    raw(number::SENDFILE, [to as usize, from as usize, offset as usize, count, 0, 0])
+                }),
+            };
+            if let Some(class) = class && result > 0 {
+                read_again(class, from, start, result as usize);
+            }
+            result
+        }
+    )*};
+}
+send_file!(sendfile, sendfile64);
+
+#[cfg_attr(panic = "abort", unsafe(no_mangle))]
+unsafe extern "C" fn copy_file_range(
+    from: i32,
+    from_offset: *mut i64,
+    to: i32,
+    to_offset: *mut i64,
+    length: usize,
+    flags: u32,
+) -> isize {
+    type Copy = unsafe extern "C" fn(i32, *mut i64, i32, *mut i64, usize, u32) -> isize;
+    let class = descriptors::class(to);
+    // SAFETY: the caller's arguments, here and below.
+    let start = class.and_then(|_| unsafe { start(from, from_offset) });
+    let result = match original!(copy_file_range: Copy) {
+        // SAFETY: the caller's arguments.
+        Some(copy) => unsafe { copy(from, from_offset, to, to_offset, length, flags) },
+        // SAFETY: as above.
+        None => answer(unsafe {
+            let (from_offset, to_offset) = (from_offset as usize, to_offset as usize);
+            let arguments =
+                [from as usize, from_offset, to as usize, to_offset, length, flags as usize];
+            raw(number::COPY_FILE_RANGE, arguments)
+        }),
+    };
+    if let Some(class) = class
+        && result > 0
+    {
+        read_again(class, from, start, result as usize);
+    }
+    result
+}
+
+/// One end of a splice is a pipe, and what left a pipe is gone: counted, not copied.
+#[cfg_attr(panic = "abort", unsafe(no_mangle))]
+unsafe extern "C" fn splice(
+    from: i32,
+    from_offset: *mut i64,
+    to: i32,
+    to_offset: *mut i64,
+    length: usize,
+    flags: u32,
+) -> isize {
+    type Splice = unsafe extern "C" fn(i32, *mut i64, i32, *mut i64, usize, u32) -> isize;
+    let class = descriptors::class(to);
+    let result = match original!(splice: Splice) {
+        // SAFETY: the caller's arguments.
+        Some(splice) => unsafe { splice(from, from_offset, to, to_offset, length, flags) },
+        // SAFETY: as above.
+        None => answer(unsafe {
+            let (from_offset, to_offset) = (from_offset as usize, to_offset as usize);
+            let arguments =
+                [from as usize, from_offset, to as usize, to_offset, length, flags as usize];
+            raw(number::SPLICE, arguments)
+        }),
+    };
+    if let Some(class) = class
+        && result > 0
+    {
+        state::add_coverage(SEEN_SPLICE);
+        tap::count_uncopied(class, result as usize);
+    }
+    result
+}

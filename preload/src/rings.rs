@@ -1,0 +1,244 @@
+//! The rings of this process: made when a tapped stream needs one, shared with forked children, never given back.
+//!
+//! A ring file is created under a temporary name, locked, allocated and mapped, and its descriptor closed: the
+//! mapping alone keeps the lock. A process starts with a small ring and takes a full one when that runs over.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use logtap_wire::RING_ENDING;
+use logtap_wire::ring::writer::Ring;
+use logtap_wire::ring::{
+    DATA_OFFSET, Geometry, Header, MAX_LANES, RING_MAGIC, STARTER, STATE_RETIRED, StreamKind,
+};
+
+use crate::environment::{self, Settings};
+use crate::syscall::{
+    self, AT_FDCWD, CPath, LOCK_NB, LOCK_SH, MADV_DONTDUMP, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR,
+    OrIgnore as _,
+};
+use crate::text::Text;
+use crate::{clock, start, state};
+
+/// Rings that one process makes over its life.
+const MAX_RINGS: u32 = 16;
+/// After a failure the next try comes so many nanoseconds later.
+const RETRY_AFTER: u64 = 1_000_000_000;
+/// Descriptors that are needed for a moment while the application runs go above this number.
+const OUT_OF_THE_WAY: i32 = 200;
+
+/// Address of the ring in use; its lowest bit says that it is a full one.
+static CURRENT: AtomicUsize = AtomicUsize::new(0);
+/// Moves with every new ring.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+/// The process that is making a ring now, 0 if none.
+static MAKER: AtomicU32 = AtomicU32::new(0);
+static MADE: AtomicU32 = AtomicU32::new(0);
+static RETRY_AT: AtomicU64 = AtomicU64::new(0);
+
+const FULL: usize = 1;
+
+/// The ring in use.
+#[inline(always)]
+pub(crate) fn current() -> Option<Ring> {
+    ring_at(CURRENT.load(Ordering::Acquire))
+}
+
+#[expect(unsafe_code, reason = "the address is a ring's mapping, which is never taken away")]
+#[inline(always)]
+fn ring_at(tagged: usize) -> Option<Ring> {
+    if tagged == 0 {
+        return None;
+    }
+    let geometry = match environment::get() {
+        Some(settings) if tagged & FULL != 0 => settings.full_ring,
+        _ => STARTER,
+    };
+    // SAFETY: `make` stored the address of a mapping of this geometry.
+    Some(unsafe { Ring::attach((tagged & !FULL) as *mut u8, geometry) })
+}
+
+/// Tells one ring from the next.
+#[inline(always)]
+pub(crate) fn generation() -> u32 {
+    GENERATION.load(Ordering::Acquire)
+}
+
+/// Makes the first ring, at start: nothing else runs yet.
+pub(crate) fn first() -> bool {
+    replace(0, STARTER, false).is_some()
+}
+
+/// A ring with more room than the present one, if there can be one: the first, or a full one instead of the starter,
+/// of one that is retired, or whose stream table is full.
+#[cold]
+pub(crate) fn next(table_is_full: bool) -> Option<Ring> {
+    if !state::may_call() {
+        return None;
+    }
+    let present = CURRENT.load(Ordering::Acquire);
+    let settings = environment::get()?;
+    let geometry = match ring_at(present) {
+        None => STARTER,
+        Some(ring) => {
+            let retired = ring.header().state.load(Ordering::Relaxed) & STATE_RETIRED != 0;
+            if present & FULL != 0 && !retired && !table_is_full {
+                return None;
+            }
+            settings.full_ring
+        }
+    };
+    replace(present, geometry, true)
+}
+
+fn replace(present: usize, geometry: Geometry, running: bool) -> Option<Ring> {
+    let now = clock::monotonic();
+    if now < RETRY_AT.load(Ordering::Relaxed) || MADE.load(Ordering::Relaxed) >= MAX_RINGS {
+        return None;
+    }
+    let process = state::process();
+    let maker = MAKER.load(Ordering::Relaxed);
+    // A maker that is this very process is another thread at work; any other was copied by fork.
+    if maker == process && maker != 0
+        || MAKER.compare_exchange(maker, process, Ordering::Acquire, Ordering::Relaxed).is_err()
+    {
+        return None;
+    }
+    let made = if CURRENT.load(Ordering::Acquire) == present {
+        make(geometry, running)
+    } else {
+        // Another thread has just done it.
+        MAKER.store(0, Ordering::Release);
+        return current();
+    };
+    match made {
+        Some(address) => {
+            let full = if geometry == STARTER { 0 } else { FULL };
+            MADE.fetch_add(1, Ordering::Relaxed);
+            GENERATION.fetch_add(1, Ordering::AcqRel);
+            CURRENT.store(address as usize | full, Ordering::Release);
+        }
+        None => RETRY_AT.store(now + RETRY_AFTER, Ordering::Relaxed),
+    }
+    MAKER.store(0, Ordering::Release);
+    made.and_then(|_| current())
+}
+
+/// Makes a ring file and maps it.
+fn make(geometry: Geometry, running: bool) -> Option<*mut u8> {
+    let settings = environment::get()?;
+    let control = state::control()?;
+    let size = geometry.file_size();
+    // A file above the limit would end the process with SIGXFSZ.
+    if syscall::file_size_limit() < size {
+        return None;
+    }
+    let taken = control.totals.ring_bytes.fetch_add(size, Ordering::Relaxed);
+    let made = if taken.saturating_add(size) <= control.ring_cap {
+        make_file(settings, geometry, control.ring_mode & 0o666, running)
+    } else {
+        None
+    };
+    if made.is_none() {
+        control.totals.ring_bytes.fetch_sub(size, Ordering::Relaxed);
+    }
+    made
+}
+
+fn make_file(settings: &Settings, geometry: Geometry, mode: u32, running: bool) -> Option<*mut u8> {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let process = syscall::process_id();
+    let namespace = pid_namespace();
+    let mut name = Text::<200>::new();
+    name.push(settings.directory()).push(b"/").push_number(namespace).push(b"-");
+    // Two programs that a process is within one tick of the clock must not have rings of one name.
+    let salt = clock::now() ^ start::salt();
+    name.push_number(u64::from(process)).push(b"-").push_number(salt).push(b"-");
+    name.push_number(u64::from(COUNTER.fetch_add(1, Ordering::Relaxed)));
+    let mut temporary = Text::<210>::new();
+    temporary.push(name.bytes()).push(b".tmp");
+    name.push(RING_ENDING.as_bytes());
+    let (name, temporary) = (name.path()?, temporary.path()?);
+
+    let flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
+    let mut file = syscall::open(temporary, flags, mode).ok()?;
+    if running {
+        file = syscall::move_up(file, OUT_OF_THE_WAY);
+    }
+    let address = fill(&file, geometry, mode, process, namespace);
+    if let Some(address) = address {
+        if syscall::rename_new(temporary, name).is_ok() {
+            return Some(address);
+        }
+        // SAFETY: nobody has seen the mapping yet.
+        #[expect(unsafe_code, reason = "takes away a mapping that was just made")]
+        unsafe {
+            syscall::unmap(address, geometry.file_size() as usize);
+        }
+    }
+    syscall::unlink(temporary).or_ignore();
+    None
+}
+
+#[expect(unsafe_code, reason = "writes the header into a fresh mapping")]
+fn fill(
+    file: &syscall::Descriptor,
+    geometry: Geometry,
+    mode: u32,
+    process: u32,
+    namespace: u64,
+) -> Option<*mut u8> {
+    if mode != 0o600 {
+        // The umask may have taken rights that the collector, under another user, needs.
+        syscall::change_mode(file, mode).ok()?;
+    }
+    syscall::lock(file, LOCK_SH | LOCK_NB).ok()?;
+    syscall::allocate(file, geometry.file_size()).ok()?;
+    let address = syscall::map_shared(file, geometry.file_size() as usize).ok()?;
+    syscall::advise(address, geometry.file_size() as usize, MADV_DONTDUMP).or_ignore();
+    let header = address.cast::<Header>();
+    // SAFETY: a fresh mapping of the ring's size that nobody else has seen; the file is zeros.
+    unsafe {
+        (*header).magic = RING_MAGIC;
+        (*header).version = logtap_wire::VERSION;
+        (*header).data_offset = DATA_OFFSET as u32;
+        (*header).lanes = geometry.lanes;
+        (*header).lane_size = geometry.lane_size;
+        (*header).pid = process;
+        (*header).user = syscall::user_id();
+        (*header).pid_namespace = namespace;
+        (*header).created = clock::now();
+        let executable = &mut (*header).executable;
+        syscall::readlink(CPath::new(b"/proc/self/exe\0")?, executable).or_ignore();
+    }
+    // SAFETY: as above.
+    let ring = unsafe { Ring::attach(address, geometry) };
+    ring.header().coverage.store(state::coverage(), Ordering::Relaxed);
+    ring.slot(0).kind.store(StreamKind::Stdout as u32, Ordering::Relaxed);
+    ring.slot(1).kind.store(StreamKind::Stderr as u32, Ordering::Release);
+    Some(address)
+}
+
+/// Inode of the pid namespace, 0 where it cannot be read.
+pub(crate) fn pid_namespace() -> u64 {
+    CPath::new(b"/proc/self/ns/pid\0")
+        .and_then(|path| syscall::status(AT_FDCWD, path).ok())
+        .map_or(0, |status| status.identity.inode)
+}
+
+/// Takes lanes back from owners that are proved to be gone: same pid namespace, and the kernel knows no such
+/// process. Never by time. Returns whether a lane came free.
+#[cold]
+pub(crate) fn reclaim(ring: &Ring) -> bool {
+    let namespace = ring.header().pid_namespace;
+    if !state::may_call() || namespace == 0 || namespace != pid_namespace() {
+        return false;
+    }
+    let mut came_free = false;
+    for index in 0..ring.geometry().lanes.min(MAX_LANES) {
+        let Some(held) = ring.held(index) else { continue };
+        if held.owner != 0 && syscall::is_gone(held.owner) {
+            came_free |= ring.reclaim(index, &held);
+        }
+    }
+    came_free
+}

@@ -1,0 +1,217 @@
+//! The constructor: finds out where it is, and lets the hooks work only if everything is as it must be.
+//!
+//! It never prints (but in debug mode), never waits, never exits. Whatever is missing leaves the library inert.
+//!
+//! # Safety
+//!
+//! This file may use `unsafe`: it takes the arguments that the dynamic linker passes to constructors.
+#![expect(unsafe_code, reason = "the edge to the dynamic linker")]
+
+use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use logtap_wire::CONTROL_FILE;
+use logtap_wire::control::{self, ControlPage};
+use logtap_wire::ring::COVERAGE_PLT;
+
+use crate::elf::ProgramHeaders;
+use crate::environment::{self, Refusal, Settings};
+use crate::syscall::{
+    self, CPath, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR, OrIgnore as _, RAMFS_MAGIC, TMPFS_MAGIC,
+};
+use crate::text::Text;
+use crate::{clock, descriptors, original, rings, state, stdio, streams};
+
+/// Sixteen random bytes that the kernel gives to every program that it starts.
+static RANDOM: AtomicUsize = AtomicUsize::new(0);
+static PAGE_SIZE: AtomicUsize = AtomicUsize::new(4096);
+
+/// Memory's page size.
+pub(crate) fn page_size() -> usize {
+    PAGE_SIZE.load(Ordering::Relaxed)
+}
+
+/// A number that differs between programs, also between two that one process is within a clock's tick.
+pub(crate) fn salt() -> u64 {
+    let address = RANDOM.load(Ordering::Relaxed) as *const [u8; 8];
+    // SAFETY: null, or where the kernel put the bytes, at the bottom of the stack.
+    u64::from_ne_bytes(unsafe { address.as_ref() }.copied().unwrap_or_default())
+}
+
+/// One copy of the library is enough: the first one in the list works, others see this name and stay inert.
+#[cfg_attr(panic = "abort", unsafe(no_mangle))]
+#[used]
+static LOGTAP_PRELOAD_VERSION: u32 = logtap_wire::VERSION;
+
+#[cfg(panic = "abort")]
+#[used]
+#[unsafe(link_section = ".init_array")]
+static CONSTRUCTOR: unsafe extern "C" fn(i32, *const *const u8, *const *const u8) = construct;
+
+/// Called by the dynamic linker. glibc passes the arguments of main; musl passes nothing.
+unsafe extern "C" fn construct(_: i32, _: *const *const u8, environment: *const *const u8) {
+    read_auxiliary_vector();
+    original::find();
+    // Where libc has its environment already (musl, always) it is the one to read; where it has not
+    // (glibc before its own constructor, no libc) the linker has passed it.
+    let known = original::global(b"environ").map_or(ptr::null(), |address| {
+        // SAFETY: libc's environ is a pointer to the environment block.
+        unsafe { *(address as *const *const *const u8) }
+    });
+    let block = if known.is_null() { environment } else { known };
+    // SAFETY: an environment block; nothing has read the settings yet.
+    let result = unsafe { environment::read(block) }.and_then(start);
+    if let Err(refusal) = result
+        && environment::get().is_some_and(|settings| settings.debug)
+    {
+        complain(refusal);
+    }
+}
+
+/// Reads what the kernel tells every process: page size, program headers, vDSO.
+#[cold]
+pub(crate) fn read_auxiliary_vector() {
+    const AT_PHDR: usize = 3;
+    const AT_PHNUM: usize = 5;
+    const AT_PAGESZ: usize = 6;
+    const AT_RANDOM: usize = 25;
+    const AT_SYSINFO_EHDR: usize = 33;
+    let mut buffer = [0_u8; 1024];
+    let Some(path) = CPath::new(b"/proc/self/auxv\0") else { return };
+    let Ok(file) = syscall::open(path, syscall::O_RDONLY, 0) else { return };
+    let Ok(length) = syscall::read(&file, &mut buffer) else { return };
+    let mut headers = ProgramHeaders::default();
+    let mut vdso = 0;
+    for pair in buffer[..length].chunks_exact(16) {
+        let (key, value) = pair.split_at(8);
+        let word = |bytes: &[u8]| bytes.try_into().map(usize::from_ne_bytes).unwrap_or(0);
+        match (word(key), word(value)) {
+            (AT_PHDR, address) => headers.address = address,
+            (AT_PHNUM, count) => headers.count = count,
+            (AT_PAGESZ, size) if size.is_power_of_two() => PAGE_SIZE.store(size, Ordering::Relaxed),
+            (AT_RANDOM, address) => RANDOM.store(address, Ordering::Relaxed),
+            (AT_SYSINFO_EHDR, address) => vdso = address,
+            _ => {}
+        }
+    }
+    clock::find(vdso);
+    original::set_program(headers);
+}
+
+/// Starts tapping.
+fn start(settings: &'static Settings) -> Result<(), Refusal> {
+    if is_second_copy() {
+        return Err(Refusal::Missing("another copy of the library works in this process"));
+    }
+    if settings.fine_clock {
+        clock::use_fine();
+    }
+    state::set_on_full(settings.on_full);
+    state::remember_process();
+    let page = map_control(settings).map_err(Refusal::Missing)?;
+    // SAFETY: just mapped, and never taken away.
+    unsafe { state::set_control(page) };
+    streams::find(settings, rings::pid_namespace());
+    descriptors::start();
+    state::add_coverage(COVERAGE_PLT | stdio::patch());
+    state::activate();
+    // A process that owns a tapped stream gets its ring now, while it may still make system calls.
+    let owns = [1, 2].into_iter().any(|descriptor| descriptors::class(descriptor).is_some());
+    if owns && !rings::first() {
+        return Err(Refusal::Missing("no ring could be made; records go through the socket"));
+    }
+    Ok(())
+}
+
+/// Whether a copy of the library comes before this one.
+fn is_second_copy() -> bool {
+    let own = crate::elf::own_dynamic();
+    original::objects().is_some_and(|mut objects| {
+        objects
+            .find(|object| object.symbol(b"LOGTAP_PRELOAD_VERSION").is_some())
+            .is_some_and(|first| !first.has_dynamic(own))
+    })
+}
+
+fn map_control(settings: &Settings) -> Result<*mut ControlPage, &'static str> {
+    let mut path = Text::<128>::new();
+    path.push(settings.directory()).push(b"/").push(CONTROL_FILE.as_bytes());
+    let path = path.path().ok_or("the tap directory's path is too long")?;
+    let mut opened = syscall::open(path, O_RDWR | O_NOFOLLOW, 0);
+    if opened.as_ref().err() == Some(&syscall::ENOENT) {
+        make_control(settings, path)?;
+        opened = syscall::open(path, O_RDWR | O_NOFOLLOW, 0);
+    }
+    let file =
+        opened.map_err(|_| "the tap directory has no control page that this user may open")?;
+    let system = syscall::file_system(&file).unwrap_or(0);
+    if system != TMPFS_MAGIC && system != RAMFS_MAGIC {
+        return Err("the tap directory is not in memory (tmpfs)");
+    }
+    let mut start = [0; 32];
+    let length = syscall::pread(file.number(), &mut start, 0).unwrap_or(0);
+    if !control::is_valid(&start[..length]) {
+        return Err("the control page is of another version");
+    }
+    let status =
+        syscall::descriptor_status(file.number()).map_err(|_| "the control page cannot be read")?;
+    if status.size < control::CONTROL_SIZE as u64 {
+        return Err("the control page is cut");
+    }
+    syscall::map_shared(&file, control::CONTROL_SIZE)
+        .map(<*mut u8>::cast)
+        .map_err(|_| "the control page cannot be mapped")
+}
+
+/// Makes the control page where the collector has not come yet: what is written before it comes is kept for it.
+///
+/// Who may use the directory may use the page and the rings.
+#[cold]
+fn make_control(settings: &Settings, path: CPath<'_>) -> Result<(), &'static str> {
+    let mut directory = Text::<128>::new();
+    directory.push(settings.directory());
+    let directory = directory.path().ok_or("the tap directory's path is too long")?;
+    let status =
+        syscall::status(syscall::AT_FDCWD, directory).map_err(|_| "there is no tap directory")?;
+    let ring_mode = match status.mode & 0o022 {
+        0o000 => 0o600,
+        0o020 => 0o660,
+        _ => 0o666,
+    };
+    let mut temporary = Text::<160>::new();
+    temporary.push(settings.directory()).push(b"/.").push(CONTROL_FILE.as_bytes());
+    temporary.push(b"-").push_number(u64::from(syscall::process_id())).push(b".tmp");
+    let temporary = temporary.path().ok_or("the tap directory's path is too long")?;
+    let flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
+    let file = syscall::open(temporary, flags, ring_mode)
+        .map_err(|_| "the tap directory has no control page and is not writable")?;
+    let system = syscall::file_system(&file).unwrap_or(0);
+    let page = control::page(ring_mode, control::DEFAULT_RING_CAP, clock::now());
+    let written = (system == TMPFS_MAGIC || system == RAMFS_MAGIC)
+        && syscall::change_mode(&file, ring_mode).is_ok()
+        && syscall::write(file.number(), &page) == Ok(page.len());
+    if written {
+        // Where another was first, its page serves.
+        syscall::link(temporary, path).or_ignore();
+    }
+    syscall::unlink(temporary).or_ignore();
+    if written { Ok(()) } else { Err("the tap directory is not in memory (tmpfs), or full") }
+}
+
+/// Says in debug mode why nothing is tapped.
+#[cold]
+fn complain(refusal: Refusal) {
+    let mut text = Text::<256>::new();
+    text.push(b"[liblogtap ").push_number(u64::from(syscall::process_id())).push(b"] ");
+    match refusal {
+        Refusal::NotAsked => {
+            text.push(b"inactive: LLT_TARGET is not set, or nothing is to be tapped")
+        }
+        Refusal::BadValue(name) => {
+            text.push(b"inactive: the value of ").push(name.as_bytes()).push(b" cannot be read")
+        }
+        Refusal::Missing(what) => text.push(b"inactive: ").push(what.as_bytes()),
+    };
+    text.push(b"\n");
+    syscall::write(2, text.bytes()).or_ignore();
+}

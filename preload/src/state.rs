@@ -1,0 +1,118 @@
+//! What the library knows of itself in this process: written once at start, read by every hook.
+
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+use logtap_wire::control::ControlPage;
+use logtap_wire::settings::OnFull;
+
+/// Whether the hooks do anything beyond the original call.
+static ACTIVE: AtomicBool = AtomicBool::new(false);
+/// `COVERAGE_*` and `SEEN_*` bits, copied into every ring.
+static COVERAGE: AtomicU32 = AtomicU32::new(0);
+/// No system call of ours any more: the process entered a sandbox.
+static SANDBOXED: AtomicBool = AtomicBool::new(false);
+static CONTROL: AtomicPtr<ControlPage> = AtomicPtr::new(core::ptr::null_mut());
+/// 0: drop; else milliseconds + 1.
+static ON_FULL: AtomicU32 = AtomicU32::new(0);
+/// A page with the process id that the kernel clears in forked children; 0 where it would not.
+static PROCESS_PAGE: AtomicUsize = AtomicUsize::new(0);
+
+/// Lets the hooks work. Everything they read is stored before.
+pub(crate) fn activate() {
+    ACTIVE.store(true, Ordering::Release);
+}
+
+#[inline(always)]
+pub(crate) fn is_active() -> bool {
+    ACTIVE.load(Ordering::Acquire)
+}
+
+pub(crate) fn coverage() -> u32 {
+    COVERAGE.load(Ordering::Relaxed)
+}
+
+/// Adds coverage bits, also to the ring that is in use.
+pub(crate) fn add_coverage(bits: u32) {
+    COVERAGE.fetch_or(bits, Ordering::Relaxed);
+    if let Some(ring) = crate::rings::current() {
+        ring.header().coverage.fetch_or(bits, Ordering::Relaxed);
+    }
+}
+
+/// The process may be forbidden any system call from now on.
+pub(crate) fn enter_sandbox() {
+    SANDBOXED.store(true, Ordering::Relaxed);
+    add_coverage(logtap_wire::ring::SEEN_SANDBOX);
+}
+
+/// Whether the library may make system calls.
+#[inline(always)]
+pub(crate) fn may_call() -> bool {
+    !SANDBOXED.load(Ordering::Relaxed)
+}
+
+pub(crate) fn set_on_full(on_full: OnFull) {
+    let word = match on_full {
+        OnFull::Drop => 0,
+        OnFull::Wait(milliseconds) => milliseconds.saturating_add(1),
+    };
+    ON_FULL.store(word, Ordering::Relaxed);
+}
+
+pub(crate) fn on_full() -> OnFull {
+    match ON_FULL.load(Ordering::Relaxed) {
+        0 => OnFull::Drop,
+        word => OnFull::Wait(word - 1),
+    }
+}
+
+/// Takes the mapped control page, for the rest of the process's life.
+///
+/// # Safety
+///
+/// The pointer is a mapping of a whole control page that is never taken away.
+#[expect(unsafe_code, reason = "states what the later reads rely on")]
+pub(crate) unsafe fn set_control(page: *mut ControlPage) {
+    CONTROL.store(page, Ordering::Release);
+}
+
+/// The control page, if there is one.
+#[expect(unsafe_code, reason = "the mapping lives as long as the process")]
+#[inline(always)]
+pub(crate) fn control() -> Option<&'static ControlPage> {
+    // SAFETY: null or what `set_control` was promised; the fields that change are atomics.
+    unsafe { CONTROL.load(Ordering::Acquire).as_ref() }
+}
+
+/// Makes the page that remembers the process id.
+#[expect(unsafe_code, reason = "takes away a page that was just made")]
+pub(crate) fn remember_process() {
+    use crate::syscall::{MADV_WIPEONFORK, advise, map_anonymous, unmap};
+    let Ok(page) = map_anonymous(4096) else { return };
+    if advise(page, 4096, MADV_WIPEONFORK).is_err() {
+        // SAFETY: nobody has seen the page yet.
+        unsafe { unmap(page, 4096) };
+        return;
+    }
+    PROCESS_PAGE.store(page as usize, Ordering::Release);
+}
+
+/// This process's id. A forked child asks the kernel once; a child of vfork has its parent's.
+#[expect(unsafe_code, reason = "reads the page that was made for it")]
+#[inline(always)]
+pub(crate) fn process() -> u32 {
+    let page = PROCESS_PAGE.load(Ordering::Acquire);
+    if page == 0 {
+        return if may_call() { crate::syscall::process_id() } else { 0 };
+    }
+    // SAFETY: the page was made by `remember_process` and stays; an atomic at its start.
+    let known = unsafe { &*(page as *const AtomicU32) };
+    match known.load(Ordering::Relaxed) {
+        0 if may_call() => {
+            let process = crate::syscall::process_id();
+            known.store(process, Ordering::Relaxed);
+            process
+        }
+        process => process,
+    }
+}

@@ -1,0 +1,91 @@
+//! Output that the C library flushes from inside, where no symbol can be interposed.
+//!
+//! Not by patching code: by replacing one function pointer in data. In glibc the `write` slot of the two genuine
+//! vtables, in musl the `write` pointer of each FILE. The running library is checked against what is
+//! expected first; where a check fails that way stays unused and the ring's coverage bits say so.
+//!
+//! # Safety
+//!
+//! This file may use `unsafe`: it reads C library objects at offsets that [`patch`] has checked.
+#![expect(unsafe_code, reason = "reads objects of the C library")]
+
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::hooks::original;
+use crate::{descriptors, original};
+
+mod glibc;
+mod musl;
+
+/// Offset of the descriptor in a FILE; 0 where the layout is not known.
+static DESCRIPTOR_OFFSET: AtomicUsize = AtomicUsize::new(0);
+static FORMATS_INSIDE: AtomicBool = AtomicBool::new(false);
+
+/// Which C library serves this process, by what it can do and not by its name.
+pub(crate) fn patch() -> u32 {
+    if original::global(b"gnu_get_libc_version").is_some() {
+        FORMATS_INSIDE.store(glibc::formats_inside(), Ordering::Relaxed);
+        let coverage = glibc::patch();
+        if coverage != 0 {
+            DESCRIPTOR_OFFSET.store(glibc::DESCRIPTOR, Ordering::Relaxed);
+        }
+        return coverage;
+    }
+    let coverage = musl::patch();
+    if coverage != 0 {
+        DESCRIPTOR_OFFSET.store(musl::DESCRIPTOR, Ordering::Relaxed);
+        FORMATS_INSIDE.store(true, Ordering::Relaxed);
+    }
+    coverage
+}
+
+/// Whether `dprintf` writes in a way that only its own hook sees.
+pub(crate) fn formats_inside() -> bool {
+    FORMATS_INSIDE.load(Ordering::Relaxed)
+}
+
+/// The descriptor of a FILE, -1 where it cannot be told.
+///
+/// # Safety
+///
+/// `file` is null or a FILE of this process's C library.
+pub(crate) unsafe fn descriptor(file: *const c_void) -> i32 {
+    let offset = DESCRIPTOR_OFFSET.load(Ordering::Relaxed);
+    if offset == 0 || file.is_null() {
+        return -1;
+    }
+    // SAFETY: the layout was checked at start.
+    unsafe { *file.cast::<u8>().add(offset).cast::<i32>() }
+}
+
+/// A FILE was opened.
+///
+/// # Safety
+///
+/// As for [`descriptor`].
+pub(crate) unsafe fn opened(file: *mut c_void) {
+    // SAFETY: the caller's promise.
+    descriptors::forget(unsafe { descriptor(file) });
+    if !file.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { musl::adopt(file.cast()) };
+    }
+}
+
+/// The thread's errno.
+pub(crate) fn errno() -> i32 {
+    match original!(errno_location: unsafe extern "C" fn() -> *mut i32) {
+        // SAFETY: __errno_location points to the thread's errno.
+        Some(location) => unsafe { *location() },
+        None => 0,
+    }
+}
+
+/// Sets the thread's errno back to what it was.
+pub(crate) fn set_errno(errno: i32) {
+    if let Some(location) = original!(errno_location: unsafe extern "C" fn() -> *mut i32) {
+        // SAFETY: __errno_location points to the thread's errno.
+        unsafe { *location() = errno };
+    }
+}

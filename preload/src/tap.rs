@@ -1,0 +1,263 @@
+//! The one road from a hook to a ring, and what happens when the ring is full.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use logtap_wire::control::ControlPage;
+use logtap_wire::record::{FLAG_NOTE, FLAG_SUPPRESSED, Note, size_of_record};
+use logtap_wire::ring::writer::{NoRoom, Part, Ring, Write};
+use logtap_wire::ring::{LEASE_NANOSECONDS, SLOT_STDERR, SLOT_STDOUT, STATE_RETIRED};
+use logtap_wire::settings::OnFull;
+
+use crate::descriptors::{self, Class, Stream};
+use crate::syscall::{self, OrIgnore as _};
+use crate::{clock, files, frames, rings, state};
+
+/// A process that has written so many bytes through the starter ring gets a full one, before the starter runs over.
+const STARTER_SERVES: u32 = 16 << 10;
+
+/// Without a collector that moves the epoch, classes are looked up again after so many tapped writes.
+const EXPIRE_AFTER: u32 = 1024;
+
+/// Of so many writes that find a lane held and no room, one looks for owners that are gone.
+const RECLAIM_EVERY: u32 = 64;
+
+// Not exact with several threads, and need not be.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+static BYTES: AtomicU32 = AtomicU32::new(0);
+
+/// Copies what a call has written.
+#[inline]
+pub(crate) fn copy(class: Class, parts: &[Part], length: usize) {
+    let Some(control) = state::control() else { return };
+    let count = COUNT.load(Ordering::Relaxed).wrapping_add(1);
+    COUNT.store(count, Ordering::Relaxed);
+    if count % EXPIRE_AFTER == 0 {
+        descriptors::expire();
+    }
+    let bytes = BYTES.load(Ordering::Relaxed);
+    if bytes < STARTER_SERVES {
+        let now = bytes.saturating_add(length.min(STARTER_SERVES as usize) as u32);
+        BYTES.store(now, Ordering::Relaxed);
+        if now >= STARTER_SERVES {
+            grow();
+        }
+    }
+    let write = prepare(parts, length, 0);
+    if let Some(ring) = rings::current()
+        && let Some(slot) = slot(class.stream, &ring)
+    {
+        let write = Write { slot, ..write };
+        return match ring.put(&control.ticket.next, hint(), &write) {
+            Ok(()) => {}
+            Err(full) => no_room(control, class.stream, ring, write, full),
+        };
+    }
+    no_place(control, class.stream, write);
+}
+
+/// Exchanges the starter ring for a full one.
+#[cold]
+fn grow() {
+    // Where that fails the starter goes on serving.
+    let _: Option<Ring> = rings::next(false);
+}
+
+/// Takes a write instead of its original. False: the original must be called.
+pub(crate) fn suppress(class: Class, parts: &[Part], length: usize) -> bool {
+    let Some(control) = state::control() else { return false };
+    let Some(ring) = rings::current().or_else(|| rings::next(false)) else { return false };
+    if length == 0 || !is_lease_fresh(control, &ring) {
+        return false;
+    }
+    let write = prepare(parts, length, FLAG_SUPPRESSED);
+    let put = |ring: &Ring| match slot(class.stream, ring) {
+        Some(slot) => ring.put(&control.ticket.next, hint(), &Write { slot, ..write }).is_ok(),
+        None => false,
+    };
+    if put(&ring) {
+        return true;
+    }
+    let ring = room(ring, NoRoom { held: 1 });
+    // What can never fit is not worth a wait.
+    let capacity = ring.geometry().lanes as usize * ring.geometry().lane_size as usize;
+    put(&ring)
+        || (length < capacity / 2 && with_patience(|| if put(&ring) { Ok(()) } else { Err(true) }))
+}
+
+/// Leaves a note of the library in the ring, if there is one with room.
+#[cold]
+pub(crate) fn note(note: Note, text: &[u8]) {
+    let (Some(control), Some(ring)) = (state::control(), rings::current()) else { return };
+    if !state::is_active() {
+        return;
+    }
+    let kind = [note as u8];
+    let parts =
+        [Part { base: kind.as_ptr(), length: 1 }, Part { base: text.as_ptr(), length: text.len() }];
+    let write = prepare(&parts, 1 + text.len(), FLAG_NOTE);
+    // A note is not the application's: no room, no note.
+    ring.put(&control.ticket.next, hint(), &write).or_ignore();
+}
+
+/// Counts bytes that reached a tapped stream in a way that cannot be copied.
+#[cold]
+pub(crate) fn count_uncopied(class: Class, length: usize) {
+    let Some(control) = state::control() else { return };
+    let ring = rings::current().or_else(|| rings::next(false));
+    match ring.and_then(|ring| Some((ring, slot(class.stream, &ring)?))) {
+        Some((ring, slot)) => {
+            ring.count_lost(slot, 1, length as u64);
+            ring.slot(slot).uncopied_bytes.fetch_add(length as u64, Ordering::Relaxed);
+        }
+        None => {
+            control.totals.lost_records.fetch_add(1, Ordering::Relaxed);
+            control.totals.lost_bytes.fetch_add(length as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+#[inline(always)]
+fn prepare(parts: &[Part], length: usize, flags: u8) -> Write<'_> {
+    Write { slot: SLOT_STDOUT, flags, pid: state::process(), time: clock::now(), parts, length }
+}
+
+#[inline(always)]
+fn slot(stream: Stream, ring: &Ring) -> Option<u8> {
+    match stream {
+        Stream::Stdout => Some(SLOT_STDOUT),
+        Stream::Stderr => Some(SLOT_STDERR),
+        Stream::File(index) => files::slot(index, ring, rings::generation()),
+    }
+}
+
+/// A number that differs between threads, without asking the kernel or thread-local storage: where the stack is.
+#[inline(always)]
+fn hint() -> u32 {
+    let here = 0_u8;
+    let page = (core::ptr::from_ref(&here) as usize >> 16) as u32;
+    page.wrapping_mul(0x9E37_79B9) >> 16
+}
+
+/// A ring with more room than this one; else the same, now and then after dead owners' lanes were taken back.
+fn room(ring: Ring, full: NoRoom) -> Ring {
+    static FAILURES: AtomicU32 = AtomicU32::new(0);
+    if let Some(next) = rings::next(false) {
+        return next;
+    }
+    // A held lane is most often a busy one. Asking the kernel about owners is not for every write.
+    if full.held > 0 && FAILURES.fetch_add(1, Ordering::Relaxed) % RECLAIM_EVERY == 0 {
+        rings::reclaim(&ring);
+    }
+    ring
+}
+
+/// There is no ring, or no slot in it for this stream.
+#[cold]
+fn no_place(control: &ControlPage, stream: Stream, write: Write<'_>) {
+    let ring = match rings::current() {
+        None => rings::next(false),
+        // The ring has no room for one more file name: the next one has.
+        Some(_) => rings::next(true),
+    };
+    let Some((ring, slot)) = ring.and_then(|ring| Some((ring, slot(stream, &ring)?))) else {
+        return frames::send(stream, &write);
+    };
+    let write = Write { slot, ..write };
+    if let Err(full) = ring.put(&control.ticket.next, hint(), &write) {
+        no_room(control, stream, ring, write, full);
+    }
+}
+
+/// The ring is full, or its lanes are held.
+#[cold]
+fn no_room(control: &ControlPage, stream: Stream, ring: Ring, write: Write<'_>, full: NoRoom) {
+    let tickets = &control.ticket.next;
+    let wider = room(ring, full);
+    let (ring, write) = match slot(stream, &wider) {
+        Some(slot) => (wider, Write { slot, ..write }),
+        None => (ring, write),
+    };
+    let geometry = ring.geometry();
+    let capacity = geometry.lanes as usize * geometry.lane_size as usize;
+    if size_of_record(write.length) > capacity / 2 {
+        return stream_through(control, &ring, &write);
+    }
+    let put = with_patience(|| {
+        ring.put(tickets, hint(), &write).map_err(|full| {
+            room(ring, full);
+            true
+        })
+    });
+    if !put {
+        ring.count_lost(write.slot, 1, write.length as u64);
+    }
+}
+
+/// A write larger than the ring: piece by piece, each as soon as there is room.
+fn stream_through(control: &ControlPage, ring: &Ring, write: &Write<'_>) {
+    let ticket = control.ticket.next.fetch_add(1, Ordering::Relaxed);
+    let (mut done, mut fragment) = (0, 0_u16);
+    while done < write.length {
+        let mut piece = 0;
+        let put = with_patience(|| {
+            piece = ring.put_piece(hint(), write, ticket, fragment, done).map_err(|_| true)?;
+            Ok(())
+        });
+        if !put {
+            let rest = (write.length - done) as u64;
+            return ring.count_lost(write.slot, u64::from(done == 0), rest);
+        }
+        done += piece;
+        fragment = fragment.saturating_add(1);
+    }
+}
+
+/// Tries until it works, or the patience that the user asked for ends, or nobody is there to make room.
+/// The closure says `Err(true)` where trying again may help.
+pub(crate) fn with_patience(mut attempt: impl FnMut() -> Result<(), bool>) -> bool {
+    match attempt() {
+        Ok(()) => return true,
+        Err(false) => return false,
+        Err(true) => {}
+    }
+    let OnFull::Wait(milliseconds) = state::on_full() else { return false };
+    let Some(control) = state::control() else { return false };
+    let mut left = u64::from(milliseconds) * 1_000_000;
+    let mut pause = 20_000;
+    while left > 0 && state::may_call() && is_collector_alive(control) {
+        let pause_now = pause.min(left);
+        syscall::sleep(pause_now);
+        left -= pause_now;
+        pause = (pause * 2).min(1_000_000);
+        match attempt() {
+            Ok(()) => return true,
+            Err(false) => return false,
+            Err(true) => {}
+        }
+    }
+    false
+}
+
+/// Whether the collector gave a sign of life within the lease.
+fn is_collector_alive(control: &ControlPage) -> bool {
+    is_fresh(control.collector.lease.load(Ordering::Relaxed))
+}
+
+/// Whether the collector takes care of this ring. One that it has not met yet counts as taken care of while the
+/// collector lives at all.
+fn is_lease_fresh(control: &ControlPage, ring: &Ring) -> bool {
+    let header = ring.header();
+    if header.state.load(Ordering::Relaxed) & STATE_RETIRED != 0 {
+        return false;
+    }
+    match header.lease.load(Ordering::Relaxed) {
+        0 => is_collector_alive(control),
+        lease => is_fresh(lease),
+    }
+}
+
+fn is_fresh(lease: u64) -> bool {
+    let now = clock::monotonic();
+    // A lease from the future is another boot's or another time namespace's.
+    lease != 0 && now != 0 && lease <= now + LEASE_NANOSECONDS && now < lease + LEASE_NANOSECONDS
+}
