@@ -1,0 +1,128 @@
+//! Compresses closed segments in a thread of its own, so that writing never waits for it.
+//!
+//! The order makes a crash harmless: complete compressed file under its final name and on disk, index
+//! line replaced, raw file removed. A failure leaves the raw file, which is as good to readers.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use crate::catalog::Catalog;
+use crate::error::CaptureError;
+use crate::layout::{PARTIAL, finished_file, raw_file};
+use crate::replace::{create, sync_directory};
+use crate::seekable::compress;
+
+/// The thread and the way to it.
+#[derive(Debug)]
+pub(crate) struct Compactor {
+    /// writer --stem of a closed segment--> thread
+    stems_tx: Sender<String>,
+    thread: JoinHandle<Option<CaptureError>>,
+}
+
+/// Takes the lock on the catalog; a thread that panicked leaves it in order.
+pub(crate) fn lock_catalog(catalog: &Mutex<Catalog>) -> MutexGuard<'_, Catalog> {
+    catalog.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Compactor {
+    /// Starts the thread. It holds the directory's lock for as long as it works.
+    pub(crate) fn start(
+        directory: PathBuf,
+        catalog: Arc<Mutex<Catalog>>,
+        lock: Arc<File>,
+        level: i32,
+    ) -> Result<Self, CaptureError> {
+        let (stems_tx, stems_rx) = channel();
+        let path = directory.clone();
+        let thread = thread::Builder::new()
+            .name("compress".to_owned())
+            .spawn(move || {
+                let failure = run(&directory, &catalog, &stems_rx, level);
+                drop(lock);
+                failure
+            })
+            .map_err(CaptureError::io("start a thread for", &path))?;
+        Ok(Self { stems_tx, thread })
+    }
+
+    /// Asks for a segment to be compressed.
+    pub(crate) fn submit(&self, stem: String) {
+        // The thread ends only after this sender, unless it panicked; then the segment stays raw.
+        drop(self.stems_tx.send(stem));
+    }
+
+    /// Waits until all that was asked for is done, or has failed twice. Returns the first such failure.
+    pub(crate) fn finish(self) -> Option<CaptureError> {
+        drop(self.stems_tx);
+        self.thread.join().unwrap_or(None)
+    }
+}
+
+fn run(
+    directory: &Path,
+    catalog: &Mutex<Catalog>,
+    stems_rx: &Receiver<String>,
+    level: i32,
+) -> Option<CaptureError> {
+    let finish = |stem: &str| {
+        let outcome = finish_segment(directory, catalog, stem, level);
+        lock_catalog(catalog).partial = 0;
+        outcome
+    };
+    let failed: Vec<String> = stems_rx.iter().filter(|stem| finish(stem).is_err()).collect();
+    // What had no room on the disk may have it when others have become smaller.
+    failed
+        .iter()
+        .filter_map(|stem| finish(stem).err())
+        .fold(None, |first, next| first.or(Some(next)))
+}
+
+fn finish_segment(
+    directory: &Path,
+    catalog: &Mutex<Catalog>,
+    stem: &str,
+    level: i32,
+) -> Result<(), CaptureError> {
+    let raw = directory.join(raw_file(stem));
+    let finished = directory.join(finished_file(stem));
+    let partial = directory.join(format!("{}{PARTIAL}", finished_file(stem)));
+    if !lock_catalog(catalog).is_raw(stem) {
+        return Ok(());
+    }
+    let packed = (|| {
+        let from = File::open(&raw)?;
+        let mut to = BufWriter::new(create(&partial)?);
+        let size = compress(from, &mut to, level, |bytes| lock_catalog(catalog).partial = bytes)?;
+        to.flush()?;
+        to.get_ref().sync_all()?;
+        Ok(size)
+    })();
+    let size = match packed {
+        Ok(size) => size,
+        Err(source) => {
+            let failure = CaptureError::io("compress", &raw)(source);
+            let removed = fs::remove_file(&partial);
+            // The disk cap may have taken the segment in the meantime, and then it is no failure.
+            let gone = removed.is_err() && !lock_catalog(catalog).is_raw(stem);
+            return if gone { Ok(()) } else { Err(failure) };
+        }
+    };
+    fs::rename(&partial, &finished).map_err(CaptureError::io("replace", &finished))?;
+    // Takes its time, so the writer must not have to wait for it.
+    sync_directory(directory)?;
+    let mut catalog = lock_catalog(catalog);
+    catalog.partial = 0;
+    if !catalog.is_raw(stem) {
+        return fs::remove_file(&finished).map_err(CaptureError::io("remove", &finished));
+    }
+    // The raw file goes also if the index cannot be written: on a full disk its room is needed, and
+    // what the index says about the one is true for the other.
+    let indexed = catalog.set_finished(stem, size);
+    fs::remove_file(&raw).map_err(CaptureError::io("remove", &raw))?;
+    indexed
+}

@@ -1,0 +1,255 @@
+//! `index.jsonl`: for each closed segment its time range, its size and exact counts per label value.
+//!
+//! One compact object a line, the predecessor's keys first; `sources` is ours: the number of the last
+//! line stored of each source that numbers its lines. A label name with too many values is left out,
+//! which readers take as "look into the segment".
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::decode::BatchMark;
+use crate::error::CaptureError;
+use crate::layout::{INDEX, is_plain};
+use crate::timestamp::Timestamp;
+
+/// More values than this of one label name are not counted.
+const MAX_VALUES: usize = 10_000;
+/// More label names than this are not counted.
+const MAX_NAMES: usize = 1_000;
+
+/// More sources than this are not remembered at a time; the lines of one that was forgotten are stored
+/// again if they are sent again.
+pub const MAX_SOURCES: usize = 65_536;
+
+/// For each source the number of its last stored line.
+pub type Sources = BTreeMap<String, u64>;
+
+/// Label name to value to number of lines.
+pub type LabelCounts = BTreeMap<String, BTreeMap<String, u64>>;
+
+/// What the index says about one segment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IndexEntry {
+    /// The data file's name.
+    pub file: String,
+    /// The earliest time in it.
+    #[serde(default = "beginning")]
+    pub from: Timestamp,
+    /// The latest time in it.
+    #[serde(default = "end")]
+    pub to: Timestamp,
+    /// How many lines it has.
+    #[serde(default)]
+    pub lines: u64,
+    /// Its size before compression.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Lines per label value.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: LabelCounts,
+    /// Last stored lines of the sources in it.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub sources: Sources,
+}
+
+fn beginning() -> Timestamp {
+    Timestamp(i64::MIN)
+}
+
+fn end() -> Timestamp {
+    Timestamp(i64::MAX)
+}
+
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Reads a capture's index, skipping lines that cannot be read; the last line about a file counts.
+///
+/// A missing index is an empty one. A name that is not a plain file name is an error.
+pub fn read_index(directory: &Path) -> Result<Vec<IndexEntry>, CaptureError> {
+    let path = directory.join(INDEX);
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(CaptureError::io("read", &path)(error)),
+    };
+    let mut entries: Vec<IndexEntry> = Vec::new();
+    let mut places = BTreeMap::new();
+    for line in text.split(|&byte| byte == b'\n') {
+        let Ok(entry) = serde_json::from_slice::<IndexEntry>(line) else { continue };
+        if !is_plain(&entry.file) {
+            return Err(CaptureError::ForeignFile {
+                directory: directory.to_owned(),
+                file: entry.file,
+            });
+        }
+        let place = *places.entry(entry.file.clone()).or_insert(entries.len());
+        match entries.get_mut(place) {
+            Some(known) => *known = entry,
+            None => entries.push(entry),
+        }
+    }
+    Ok(entries)
+}
+
+/// The text of an index.
+pub(crate) fn render_index<'a>(entries: impl Iterator<Item = &'a IndexEntry>) -> Vec<u8> {
+    let mut text = Vec::new();
+    for entry in entries {
+        let line = serde_json::to_vec(entry).expect("names, numbers and times are always JSON");
+        text.extend_from_slice(&line);
+        text.push(b'\n');
+    }
+    text
+}
+
+/// What is learned about a segment while it is written or scanned.
+#[derive(Clone, Debug, Default)]
+pub struct SegmentStats {
+    range: Option<(Timestamp, Timestamp)>,
+    lines: u64,
+    bytes: u64,
+    labels: BTreeMap<String, Option<BTreeMap<String, u64>>>,
+    sources: Sources,
+}
+
+impl SegmentStats {
+    /// Counts lines between two times.
+    pub fn add_lines(&mut self, from: Timestamp, to: Timestamp, lines: u64, bytes: u64) {
+        self.range = Some(match self.range {
+            None => (from, to),
+            Some((earliest, latest)) => (earliest.min(from), latest.max(to)),
+        });
+        self.lines += lines;
+        self.bytes += bytes;
+    }
+
+    /// Counts bytes that are no lines.
+    pub fn add_bytes(&mut self, bytes: u64) {
+        self.bytes += bytes;
+    }
+
+    /// Counts lines with a label.
+    pub fn add_label(&mut self, name: &str, value: &str, lines: u64) {
+        if !self.labels.contains_key(name) {
+            if self.labels.len() >= MAX_NAMES {
+                return;
+            }
+            self.labels.insert(name.to_owned(), Some(BTreeMap::new()));
+        }
+        let Some(values) = self.labels.get_mut(name) else { return };
+        let Some(counts) = values else { return };
+        if let Some(count) = counts.get_mut(value) {
+            *count += lines;
+        } else if counts.len() < MAX_VALUES {
+            counts.insert(value.to_owned(), lines);
+        } else {
+            *values = None;
+        }
+    }
+
+    /// Notes that a source's lines up to this one are stored.
+    pub fn add_source(&mut self, source: &str, last: u64) {
+        raise(&mut self.sources, source, last);
+    }
+
+    /// Notes a batch of which `lines` lines were found.
+    pub(crate) fn add_batch(&mut self, mark: &BatchMark, lines: u64) {
+        if lines > 0 {
+            self.add_source(&mark.source, mark.last.min(mark.first.saturating_add(lines - 1)));
+        }
+    }
+
+    /// How many lines there are.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// How many bytes there are.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How many sources there are.
+    pub fn source_count(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// The index line of the segment in this file.
+    pub fn into_entry(self, file: String) -> IndexEntry {
+        let (from, to) = self.range.unwrap_or((Timestamp(0), Timestamp(0)));
+        IndexEntry {
+            file,
+            from,
+            to,
+            lines: self.lines,
+            bytes: self.bytes,
+            labels: self
+                .labels
+                .into_iter()
+                .filter_map(|(name, values)| Some((name, values?)))
+                .collect(),
+            sources: self.sources,
+        }
+    }
+}
+
+/// Sets a source's last stored line, never back.
+pub(crate) fn raise(sources: &mut Sources, source: &str, last: u64) {
+    match sources.get_mut(source) {
+        Some(known) => *known = last.max(*known),
+        None => {
+            sources.insert(source.to_owned(), last);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_predecessors_index_and_the_last_line_about_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(read_index(directory.path()).unwrap(), []);
+        let text = "{\"file\":\"a.jsonl\",\"lines\":1}\nnonsense\n\n\
+            {\"file\":\"a.jsonl.zst\",\"from\":\"2024-01-15T10:00:00+01:00\",\
+            \"to\":\"2024-01-15T10:00:01Z\",\"lines\":2,\"bytes\":9,\"labels\":null,\"new\":{}}\n\
+            {\"file\":\"a.jsonl\",\"lines\":3}\n";
+        fs::write(directory.path().join(INDEX), text).unwrap();
+        let entries = read_index(directory.path()).unwrap();
+        let seen: Vec<_> = entries.iter().map(|e| (e.file.as_str(), e.lines)).collect();
+        assert_eq!(seen, [("a.jsonl", 3), ("a.jsonl.zst", 2)]);
+        assert_eq!(entries[1].from.to_string(), "2024-01-15T09:00:00Z");
+    }
+
+    #[test]
+    fn refuses_a_file_outside_the_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(INDEX), "{\"file\":\"../x.jsonl\"}\n").unwrap();
+        let error = read_index(directory.path()).unwrap_err().to_string();
+        assert!(error.contains("`../x.jsonl`"), "{error}");
+    }
+
+    #[test]
+    fn a_label_with_too_many_values_is_left_out() {
+        let mut stats = SegmentStats::default();
+        for number in 0..=MAX_VALUES {
+            stats.add_label("id", &number.to_string(), 1);
+            stats.add_label("app", "x", 1);
+        }
+        stats.add_label("id", "0", 1);
+        let entry = stats.into_entry("a.jsonl".into());
+        assert_eq!(entry.labels.keys().collect::<Vec<_>>(), ["app"]);
+        assert_eq!(entry.labels["app"]["x"], MAX_VALUES as u64 + 1);
+    }
+}

@@ -1,0 +1,45 @@
+//! The capture directory: its format, its one writer and its readers.
+//!
+//! A capture is a directory of segments, files of JSON lines that are raw while they grow and
+//! compressed when they are full, with an index of them and a note about the whole. [`layout`] draws
+//! the directory, [`encode`] the lines, [`seekable`] the compressed files. It is the predecessor's
+//! format; what we add are keys and frames that its readers pass over.
+//!
+//! This crate knows no network, prints nothing, and writes only what a [`Redactor`] has passed.
+
+mod capture;
+mod catalog;
+mod compactor;
+pub mod decode;
+pub mod encode;
+mod error;
+pub mod filter;
+pub mod index;
+pub mod layout;
+mod lock;
+pub mod metadata;
+mod recovery;
+mod redact;
+mod replace;
+pub mod retention;
+pub mod rotation;
+pub mod scan;
+pub mod seekable;
+pub mod segment;
+pub mod slices;
+mod stored;
+pub mod timestamp;
+mod twins;
+mod writer;
+
+pub use capture::Capture;
+pub use decode::Line;
+pub use error::CaptureError;
+pub use filter::Filter;
+pub use index::{IndexEntry, read_index};
+pub use metadata::Metadata;
+pub use redact::{Redacted, RedactedBatch, Redactor};
+pub use segment::Segment;
+pub use slices::LineSlices;
+pub use timestamp::Timestamp;
+pub use writer::{Appended, Totals, Writer, WriterOptions};

@@ -1,0 +1,277 @@
+//! Opens a directory that may have been left by a crash, and puts it in order.
+//!
+//! - A raw segment that the index does not know was being written: its torn last line is cut, and so
+//!   is a last batch that has fewer lines than its mark says; nobody was told that these are stored.
+//! - Of a raw segment and a finished one that hold the same lines, one is removed; what was half
+//!   written under a temporary name too.
+//! - Everything else stays as it is, also data files that somebody else put there.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::path::Path;
+
+use crate::catalog::{Catalog, Closed};
+use crate::decode::{BatchMark, Line};
+use crate::error::CaptureError;
+use crate::index::{IndexEntry, SegmentStats, read_index};
+use crate::layout::{INDEX, METADATA, PARTIAL, SegmentName, finished_file, is_dated, raw_file};
+use crate::metadata::Metadata;
+use crate::timestamp::Timestamp;
+use crate::twins::{Twins, compare, judge};
+
+/// What was found in a directory.
+pub(crate) struct Recovered {
+    pub(crate) catalog: Catalog,
+    /// The last dated name that is in use.
+    pub(crate) latest_stem: Option<String>,
+}
+
+/// Reads a directory, repairing it. The directory must be locked.
+pub(crate) fn recover(directory: &Path, now: Timestamp) -> Result<Recovered, CaptureError> {
+    let metadata = read_metadata(directory, now)?;
+    let mut indexed: BTreeMap<String, _> =
+        read_index(directory)?.into_iter().map(|entry| (entry.file.clone(), entry)).collect();
+    let mut closed = Vec::new();
+    let mut latest_stem = None;
+    for (stem, mut files) in find_segments(directory)? {
+        if is_dated(&stem) {
+            latest_stem = Some(stem.clone());
+            if files.raw && files.finished {
+                part_twins(directory, &stem, &indexed, &mut files)?;
+            }
+        }
+        let of_raw = indexed.remove(&raw_file(&stem));
+        let of_finished = indexed.remove(&finished_file(&stem));
+        let (of_raw, of_finished) = match (files.raw, files.finished) {
+            (true, true) => (of_raw, of_finished),
+            (true, false) => (of_raw.or(of_finished), None),
+            _ => (None, of_finished.or(of_raw)),
+        };
+        if files.raw {
+            closed.extend(take_raw(directory, &stem, of_raw)?);
+        }
+        if files.finished {
+            closed.extend(take_finished(directory, &stem, of_finished)?);
+        }
+    }
+    let mut catalog = Catalog::new(directory, metadata, closed);
+    for lost in indexed.values() {
+        catalog.forget(lost);
+    }
+    Ok(Recovered { catalog, latest_stem })
+}
+
+fn read_metadata(directory: &Path, now: Timestamp) -> Result<Metadata, CaptureError> {
+    let path = directory.join(METADATA);
+    match fs::metadata(&path) {
+        // Missing, or emptied by a power cut.
+        Ok(metadata) if metadata.len() > 0 => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(CaptureError::io("read", &path)(error));
+        }
+        _ => return Ok(Metadata::begin(now)),
+    }
+    let metadata = Metadata::read(directory)?;
+    Ok(Metadata { started: metadata.started.or(Some(now)), ..metadata })
+}
+
+/// Removes one of two files that hold the same lines.
+fn part_twins(
+    directory: &Path,
+    stem: &str,
+    indexed: &BTreeMap<String, IndexEntry>,
+    files: &mut Files,
+) -> Result<(), CaptureError> {
+    let (raw, finished) = (directory.join(raw_file(stem)), directory.join(finished_file(stem)));
+    let twins = match judge(indexed.get(&finished_file(stem)), size(&raw)?) {
+        Some(twins) => twins,
+        None => compare(&raw, &finished).map_err(CaptureError::io("read", &finished))?,
+    };
+    let superfluous = match twins {
+        Twins::Same => {
+            files.raw = false;
+            raw
+        }
+        Twins::Torn => {
+            files.finished = false;
+            finished
+        }
+        Twins::Different => return Ok(()),
+    };
+    fs::remove_file(&superfluous).map_err(CaptureError::io("remove", &superfluous))
+}
+
+/// A raw segment: as the index has it, or repaired and read if that does not know it.
+fn take_raw(
+    directory: &Path,
+    stem: &str,
+    known: Option<IndexEntry>,
+) -> Result<Option<Closed>, CaptureError> {
+    let path = directory.join(raw_file(stem));
+    let known = match known {
+        Some(entry) if entry.bytes == size(&path)? => Some(entry),
+        _ => None,
+    };
+    let entry = match known {
+        Some(entry) => IndexEntry { file: raw_file(stem), ..entry },
+        None if !is_dated(stem) => return Ok(None),
+        None => {
+            repair(&path)?;
+            let stats = scan(&path, false)?;
+            if stats.bytes() == 0 {
+                fs::remove_file(&path).map_err(CaptureError::io("remove", &path))?;
+                return Ok(None);
+            }
+            stats.into_entry(raw_file(stem))
+        }
+    };
+    Ok(Some(Closed { entry, disk_bytes: size(&path)? }))
+}
+
+/// A finished segment: as the index has it, or read. One that is damaged is left to readers, who tell.
+fn take_finished(
+    directory: &Path,
+    stem: &str,
+    known: Option<IndexEntry>,
+) -> Result<Option<Closed>, CaptureError> {
+    let path = directory.join(finished_file(stem));
+    let entry = match known {
+        Some(entry) => IndexEntry { file: finished_file(stem), ..entry },
+        None if !is_dated(stem) => return Ok(None),
+        None => match scan(&path, true) {
+            Ok(stats) => stats.into_entry(finished_file(stem)),
+            Err(_) => return Ok(None),
+        },
+    };
+    Ok(Some(Closed { entry, disk_bytes: size(&path)? }))
+}
+
+fn size(path: &Path) -> Result<u64, CaptureError> {
+    Ok(fs::metadata(path).map_err(CaptureError::io("read", path))?.len())
+}
+
+#[derive(Default)]
+struct Files {
+    raw: bool,
+    finished: bool,
+}
+
+/// The data files by stem; removes what was never completed.
+fn find_segments(directory: &Path) -> Result<BTreeMap<String, Files>, CaptureError> {
+    let mut segments: BTreeMap<String, Files> = BTreeMap::new();
+    let entries = fs::read_dir(directory).map_err(CaptureError::io("list", directory))?;
+    for entry in entries {
+        let entry = entry.map_err(CaptureError::io("list", directory))?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if let Some(whole) = name.strip_suffix(PARTIAL) {
+            let ours = whole == INDEX
+                || whole == METADATA
+                || SegmentName::parse(whole).is_some_and(|name| is_dated(&name.stem));
+            if ours {
+                fs::remove_file(entry.path()).map_err(CaptureError::io("remove", &entry.path()))?;
+            }
+        } else if let Some(name) = SegmentName::parse(name) {
+            let files = segments.entry(name.stem).or_default();
+            match name.finished {
+                true => files.finished = true,
+                false => files.raw = true,
+            }
+        }
+    }
+    Ok(segments)
+}
+
+/// Cuts what a crash left incomplete at the end of a raw segment.
+fn repair(path: &Path) -> Result<(), CaptureError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(CaptureError::io("open", path))?;
+    let size = file.metadata().map_err(CaptureError::io("read", path))?.len();
+    let sound = sound_length(BufReader::with_capacity(1 << 18, &file))
+        .map_err(CaptureError::io("read", path))?;
+    if sound < size {
+        file.set_len(sound).map_err(CaptureError::io("repair", path))?;
+    }
+    Ok(())
+}
+
+/// Up to where a raw segment holds whole lines of whole batches.
+fn sound_length(mut from: impl io::BufRead) -> io::Result<u64> {
+    let mut line = Vec::new();
+    let mut at = 0;
+    let mut batch = None;
+    loop {
+        line.clear();
+        let length = from.read_until(b'\n', &mut line)? as u64;
+        if line.last() != Some(&b'\n') {
+            break;
+        }
+        if let Some(mark) = batch_mark(&line) {
+            batch = Some((at, mark.last.saturating_sub(mark.first).saturating_add(1)));
+        }
+        if let Some((_, missing)) = &mut batch {
+            *missing = missing.saturating_sub(1);
+        }
+        at += length;
+    }
+    Ok(match batch {
+        Some((start, missing)) if missing > 0 => start,
+        _ => at,
+    })
+}
+
+/// The mark of a batch in a line; nearly all lines have none and are not parsed.
+fn batch_mark(line: &[u8]) -> Option<BatchMark> {
+    let text = line.strip_suffix(b"\n").unwrap_or(line);
+    if !text.ends_with(b"]}") {
+        return None;
+    }
+    memchr::memmem::rfind(text, b",\"batch\":[\"")?;
+    Line::parse(text)?.batch
+}
+
+/// Learns about a segment what the index should say.
+fn scan(path: &Path, finished: bool) -> Result<SegmentStats, CaptureError> {
+    let file = File::open(path).map_err(CaptureError::io("open", path))?;
+    let from: Box<dyn Read> = if finished {
+        Box::new(zstd::stream::read::Decoder::new(file).map_err(CaptureError::io("read", path))?)
+    } else {
+        Box::new(file)
+    };
+    let mut from = BufReader::with_capacity(1 << 18, from);
+    let mut stats = SegmentStats::default();
+    let mut batch: Option<(BatchMark, u64)> = None;
+    let mut text = Vec::new();
+    loop {
+        text.clear();
+        let length = from.read_until(b'\n', &mut text).map_err(CaptureError::io("read", path))?;
+        if length == 0 {
+            break;
+        }
+        let line = text.strip_suffix(b"\n").unwrap_or(&text);
+        let Some(line) = Line::parse(line) else {
+            stats.add_bytes(length as u64);
+            continue;
+        };
+        stats.add_lines(line.timestamp, line.timestamp, 1, length as u64);
+        for (name, value) in &line.labels {
+            stats.add_label(name, value, 1);
+        }
+        if let Some(mark) = line.batch
+            && let Some((ended, lines)) = batch.replace((mark, 0))
+        {
+            stats.add_batch(&ended, lines);
+        }
+        if let Some((_, lines)) = &mut batch {
+            *lines += 1;
+        }
+    }
+    if let Some((ended, lines)) = batch {
+        stats.add_batch(&ended, lines);
+    }
+    Ok(stats)
+}

@@ -1,0 +1,48 @@
+//! When to begin a new segment: a pure function of sizes.
+
+/// Bytes that a line takes beside its text, as a guess.
+const LINE_OVERHEAD: u64 = 80;
+/// A cap is always shared by at least this many segments, so that one can go and the others stay.
+const SEGMENTS_UNDER_CAP: u64 = 4;
+/// A disk cap never makes segments smaller than this.
+const SMALLEST_SEGMENT: u64 = 64 * 1024;
+
+/// The largest size of a segment under an optional disk cap.
+pub fn segment_limit(wanted: u64, cap: Option<u64>) -> u64 {
+    match cap {
+        None => wanted.max(1),
+        Some(cap) => wanted.clamp(1, (cap / SEGMENTS_UNDER_CAP).max(SMALLEST_SEGMENT)),
+    }
+}
+
+/// What a batch will take, as a guess.
+pub fn expected_size(text: u64, lines: u64) -> u64 {
+    text.saturating_add(lines.saturating_mul(LINE_OVERHEAD))
+}
+
+/// Whether a batch goes into a new segment. A batch is never split, so one that is larger than the
+/// limit has a segment to itself.
+pub fn is_due(active: u64, incoming: u64, limit: u64) -> bool {
+    active > 0 && active.saturating_add(incoming) > limit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rotates_before_the_limit_but_never_an_empty_segment() {
+        assert!(!is_due(0, 200, 100));
+        assert!(!is_due(60, 40, 100));
+        assert!(is_due(60, 41, 100));
+        assert!(is_due(1, u64::MAX, 100));
+    }
+
+    #[test]
+    fn several_segments_fit_under_the_cap() {
+        assert_eq!(segment_limit(256, None), 256);
+        assert_eq!(segment_limit(1 << 28, Some(1 << 20)), 1 << 18);
+        assert_eq!(segment_limit(1 << 28, Some(10)), SMALLEST_SEGMENT);
+        assert_eq!(segment_limit(1000, Some(1 << 40)), 1000);
+    }
+}

@@ -1,0 +1,362 @@
+//! What a writer leaves on disk, in every situation that it can be left in.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its functions too")]
+
+use std::fs::{self, OpenOptions};
+use std::path::Path;
+
+use logtap_capture::decode::Line;
+use logtap_capture::{
+    Appended, CaptureError, Metadata, Redactor, Timestamp, Writer, WriterOptions, read_index,
+};
+use logtap_loki::{Batch, Origin};
+use tempfile::{TempDir, tempdir};
+
+const SOURCE: &str = "00112233445566778899aabbccddeeff";
+
+fn clock() -> Timestamp {
+    Timestamp(1_705_313_999_000_000_000)
+}
+
+fn options() -> WriterOptions {
+    WriterOptions { clock, ..WriterOptions::default() }
+}
+
+/// Lines `first..=last` of the source, of two streams in turn.
+fn batch(first: u64, last: u64) -> Batch {
+    let mut batch = Batch::new();
+    batch.streams.push(vec![("app".into(), "web".into()), ("stream".into(), "stdout".into())]);
+    batch.streams.push(vec![("app".into(), "db".into())]);
+    for number in first..=last {
+        let line = format!("line {number} \"quoted\" \u{e4}");
+        batch.push((number % 2) as u32, number as i64 * 1_000, 0, line.as_bytes());
+    }
+    batch.origin = Some(Origin { source: SOURCE.into(), first, last });
+    batch
+}
+
+fn unnumbered(first: u64, last: u64) -> Batch {
+    Batch { origin: None, ..batch(first, last) }
+}
+
+fn append(writer: &mut Writer, batch: &Batch) -> Result<Appended, CaptureError> {
+    writer.append(&Redactor::none().redact(batch))
+}
+
+fn files(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// All data, as text.
+fn text(directory: &Path) -> String {
+    let mut text = Vec::new();
+    for file in files(directory) {
+        let bytes = fs::read(directory.join(&file)).unwrap();
+        if file.ends_with(".jsonl.zst") {
+            zstd::stream::copy_decode(&bytes[..], &mut text).unwrap();
+        } else if file.ends_with(".jsonl") && file != "index.jsonl" {
+            text.extend_from_slice(&bytes);
+        }
+    }
+    String::from_utf8(text).unwrap()
+}
+
+fn numbers(directory: &Path) -> Vec<u64> {
+    text(directory)
+        .lines()
+        .map(|line| {
+            let line = Line::parse(line.as_bytes()).unwrap();
+            line.message.split(' ').nth(1).unwrap().parse().unwrap()
+        })
+        .collect()
+}
+
+fn copy(from: &Path) -> TempDir {
+    let to = tempdir().unwrap();
+    for file in files(from) {
+        fs::copy(from.join(&file), to.path().join(&file)).unwrap();
+    }
+    to
+}
+
+#[test]
+fn a_capture_is_live_until_it_is_closed() {
+    let directory = tempdir().unwrap();
+    let mut writer = Writer::open(directory.path(), options()).unwrap();
+    append(&mut writer, &batch(1, 10)).unwrap();
+    let live = Metadata::read(directory.path()).unwrap();
+    assert!(live.is_live());
+    assert_eq!(files(directory.path()), [".lock", "2024-01-15T101959-000.jsonl", "metadata.json"]);
+    assert_eq!(numbers(directory.path()), (1..=10).collect::<Vec<_>>());
+
+    let totals = writer.close().unwrap();
+    assert_eq!((totals.lines, totals.segments, totals.compressed), (10, 1, 1));
+    assert!(totals.compression_failure.is_none());
+    assert_eq!(
+        files(directory.path()),
+        [".lock", "2024-01-15T101959-000.jsonl.zst", "index.jsonl", "metadata.json"]
+    );
+    assert_eq!(numbers(directory.path()), (1..=10).collect::<Vec<_>>());
+    let metadata = Metadata::read(directory.path()).unwrap();
+    assert_eq!(metadata.stopped, Some(clock()));
+    assert_eq!((metadata.total_lines, metadata.total_bytes), (10, totals.bytes));
+    assert_eq!(metadata.labels_seen.unwrap(), ["app", "stream"]);
+    let index = read_index(directory.path()).unwrap();
+    assert_eq!(index.len(), 1);
+    assert_eq!((index[0].from, index[0].to), (Timestamp(1_000), Timestamp(10_000)));
+    assert_eq!(index[0].labels["app"]["web"], 5);
+    assert_eq!(index[0].sources[SOURCE], 10);
+    assert_eq!(index[0].bytes, text(directory.path()).len() as u64);
+}
+
+#[test]
+fn an_empty_capture_has_no_segment() {
+    let directory = tempdir().unwrap();
+    let mut writer = Writer::open(directory.path(), options()).unwrap();
+    assert_eq!(append(&mut writer, &Batch::new()).unwrap(), Appended::default());
+    assert_eq!(writer.close().unwrap().lines, 0);
+    assert_eq!(files(directory.path()), [".lock", "metadata.json"]);
+}
+
+#[test]
+fn restarts_in_the_same_second_never_reuse_a_name() {
+    let directory = tempdir().unwrap();
+    for round in 0..3 {
+        let mut writer = Writer::open(directory.path(), options()).unwrap();
+        append(&mut writer, &unnumbered(round * 2 + 1, round * 2 + 2)).unwrap();
+        // The second one is left as a crash leaves it.
+        if round != 1 {
+            writer.close().unwrap();
+        }
+    }
+    assert_eq!(numbers(directory.path()), [1, 2, 3, 4, 5, 6]);
+    let files: Vec<String> =
+        read_index(directory.path()).unwrap().into_iter().map(|e| e.file).collect();
+    let expected = ["000", "001", "002"].map(|n| format!("2024-01-15T101959-{n}.jsonl.zst"));
+    assert_eq!(files, expected);
+}
+
+#[test]
+fn a_capture_that_has_ended_is_touched_by_the_first_line_only() {
+    let later = || WriterOptions { clock: || Timestamp(clock().0 + 60_000_000_000), ..options() };
+    let directory = tempdir().unwrap();
+    let mut writer = Writer::open(directory.path(), options()).unwrap();
+    append(&mut writer, &batch(1, 2)).unwrap();
+    writer.close().unwrap();
+    let ended = fs::read(directory.path().join("metadata.json")).unwrap();
+    drop(Writer::open(directory.path(), later()).unwrap());
+    assert_eq!(Writer::open(directory.path(), later()).unwrap().close().unwrap().lines, 2);
+    assert_eq!(fs::read(directory.path().join("metadata.json")).unwrap(), ended);
+
+    let mut writer = Writer::open(directory.path(), later()).unwrap();
+    append(&mut writer, &batch(1, 3)).unwrap();
+    let live = Metadata::read(directory.path()).unwrap();
+    assert!(live.is_live() && live.total_lines == 0);
+    writer.close().unwrap();
+    let again = Metadata::read(directory.path()).unwrap();
+    assert_eq!((again.started, again.stopped), (Some(clock()), Some((later().clock)())));
+    assert_eq!(again.total_lines, 3);
+}
+
+#[test]
+fn a_writer_alone_has_the_directory() {
+    let directory = tempdir().unwrap();
+    let _writer = Writer::open(directory.path(), options()).unwrap();
+    let error = Writer::open(directory.path(), options()).unwrap_err();
+    assert!(matches!(error, CaptureError::Locked { .. }));
+}
+
+#[test]
+fn lines_of_a_source_are_stored_once() {
+    let directory = tempdir().unwrap();
+    let small = || WriterOptions { max_segment_bytes: 1_500, ..options() };
+    let mut writer = Writer::open(directory.path(), small()).unwrap();
+    assert_eq!(append(&mut writer, &batch(1, 20)).unwrap(), Appended { stored: 20, skipped: 0 });
+    assert_eq!(append(&mut writer, &batch(1, 20)).unwrap(), Appended { stored: 0, skipped: 20 });
+    assert_eq!(append(&mut writer, &batch(11, 30)).unwrap(), Appended { stored: 10, skipped: 10 });
+    drop(writer);
+    let mut writer = Writer::open(directory.path(), small()).unwrap();
+    assert_eq!(append(&mut writer, &batch(21, 40)).unwrap(), Appended { stored: 10, skipped: 10 });
+    writer.close().unwrap();
+    let mut writer = Writer::open(directory.path(), small()).unwrap();
+    assert_eq!(append(&mut writer, &batch(40, 41)).unwrap(), Appended { stored: 1, skipped: 1 });
+    writer.close().unwrap();
+    assert_eq!(numbers(directory.path()), (1..=41).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_origin_that_does_not_fit_is_refused() {
+    let directory = tempdir().unwrap();
+    let mut writer = Writer::open(directory.path(), options()).unwrap();
+    for (first, last) in
+        [(0, 1), (1, 1), (1, 3), (5, u64::MAX), (u64::MAX, 0), (u64::MAX, u64::MAX)]
+    {
+        let mut wrong = batch(1, 2);
+        wrong.origin = Some(Origin { source: SOURCE.into(), first, last });
+        let error = append(&mut writer, &wrong).unwrap_err();
+        assert!(matches!(error, CaptureError::BadOrigin { .. }), "{error}");
+    }
+}
+
+/// Killed at any moment, started again, sent again: every line is there once.
+#[test]
+fn a_segment_cut_at_any_byte_is_repaired_and_the_batch_stored_once() {
+    let whole = tempdir().unwrap();
+    let mut writer = Writer::open(whole.path(), options()).unwrap();
+    append(&mut writer, &batch(1, 3)).unwrap();
+    append(&mut writer, &unnumbered(4, 5)).unwrap();
+    let before = text(whole.path()).len() as u64;
+    append(&mut writer, &batch(4, 6)).unwrap();
+    drop(writer);
+    let expected = text(whole.path());
+    let uncompressed = || WriterOptions { compress: false, ..options() };
+    for length in before..=expected.len() as u64 {
+        let killed = copy(whole.path());
+        let segment = killed.path().join("2024-01-15T101959-000.jsonl");
+        OpenOptions::new().write(true).open(&segment).unwrap().set_len(length).unwrap();
+        let mut writer = Writer::open(killed.path(), uncompressed()).unwrap();
+        let appended = append(&mut writer, &batch(4, 6)).unwrap();
+        let complete = length == expected.len() as u64;
+        assert_eq!(appended.skipped, if complete { 3 } else { 0 }, "cut at {length}");
+        writer.close().unwrap();
+        assert_eq!(text(killed.path()), expected, "cut at {length}");
+        let index = read_index(killed.path()).unwrap();
+        assert_eq!(index.iter().map(|entry| entry.lines).sum::<u64>(), 8);
+        assert_eq!(index.iter().filter_map(|entry| entry.sources.get(SOURCE)).max(), Some(&6));
+    }
+}
+
+#[test]
+fn a_batch_without_origin_loses_only_its_torn_line() {
+    let directory = tempdir().unwrap();
+    let mut writer = Writer::open(directory.path(), options()).unwrap();
+    append(&mut writer, &unnumbered(1, 3)).unwrap();
+    drop(writer);
+    let segment = directory.path().join("2024-01-15T101959-000.jsonl");
+    let length = fs::metadata(&segment).unwrap().len();
+    OpenOptions::new().write(true).open(&segment).unwrap().set_len(length - 1).unwrap();
+    Writer::open(directory.path(), options()).unwrap().close().unwrap();
+    assert_eq!(numbers(directory.path()), [1, 2]);
+}
+
+/// Killed between any two steps of finishing a segment.
+#[test]
+fn a_crash_while_finishing_a_segment_loses_and_repeats_nothing() {
+    let raw = tempdir().unwrap();
+    let mut writer = Writer::open(raw.path(), options()).unwrap();
+    append(&mut writer, &batch(1, 3)).unwrap();
+    drop(writer);
+    let done = copy(raw.path());
+    Writer::open(done.path(), options()).unwrap().close().unwrap();
+    let indexed_raw = fs::read_to_string(done.path().join("index.jsonl")).unwrap();
+    let indexed_raw = indexed_raw.replace(".jsonl.zst", ".jsonl");
+    let finished = "2024-01-15T101959-000.jsonl.zst";
+
+    let after_index = copy(raw.path());
+    fs::write(after_index.path().join("index.jsonl"), &indexed_raw).unwrap();
+    let while_compressing = copy(after_index.path());
+    fs::write(while_compressing.path().join(format!("{finished}.partial")), "half").unwrap();
+    let after_rename = copy(after_index.path());
+    fs::copy(done.path().join(finished), after_rename.path().join(finished)).unwrap();
+    let before_removal = copy(after_rename.path());
+    fs::copy(done.path().join("index.jsonl"), before_removal.path().join("index.jsonl")).unwrap();
+    let unindexed = copy(after_rename.path());
+    fs::remove_file(unindexed.path().join("index.jsonl")).unwrap();
+
+    for crashed in [after_index, while_compressing, after_rename, before_removal, unindexed] {
+        let mut writer = Writer::open(crashed.path(), options()).unwrap();
+        assert_eq!(append(&mut writer, &batch(1, 4)).unwrap(), Appended { stored: 1, skipped: 3 });
+        assert_eq!(writer.close().unwrap().lines, 4);
+        assert_eq!(numbers(crashed.path()), [1, 2, 3, 4]);
+        assert_eq!(
+            files(crashed.path()),
+            [".lock", finished, "2024-01-15T101959-001.jsonl.zst", "index.jsonl", "metadata.json"]
+        );
+    }
+}
+
+#[test]
+fn the_disk_cap_holds_at_every_moment_and_forgets_no_source() {
+    let directory = tempdir().unwrap();
+    const CAP: u64 = 300_000;
+    let capped = || WriterOptions { disk_cap: Some(CAP), compress: false, ..options() };
+    let mut writer = Writer::open(directory.path(), capped()).unwrap();
+    append(&mut writer, &batch(1, 10)).unwrap();
+    let mut next = 1;
+    while next < 10_000 {
+        append(&mut writer, &unnumbered(next, next + 99)).unwrap();
+        next += 100;
+        assert!(writer.disk_bytes() <= CAP);
+        let on_disk: u64 = files(directory.path())
+            .iter()
+            .filter(|file| file.starts_with("20"))
+            .map(|file| fs::metadata(directory.path().join(file)).unwrap().len())
+            .sum();
+        assert_eq!(on_disk, writer.disk_bytes());
+    }
+    let totals = writer.close().unwrap();
+    assert!(totals.removed.segments > 0);
+    assert_eq!(totals.lines + totals.removed.lines, 10_010);
+    assert_eq!(numbers(directory.path()).last(), Some(&10_000));
+    assert!(!text(directory.path()).contains(SOURCE));
+    let mut writer = Writer::open(directory.path(), capped()).unwrap();
+    assert_eq!(append(&mut writer, &batch(1, 10)).unwrap(), Appended { stored: 0, skipped: 10 });
+}
+
+#[test]
+fn a_batch_that_cannot_fit_leaves_nothing_behind() {
+    let directory = tempdir().unwrap();
+    let capped = WriterOptions { disk_cap: Some(400_000), ..options() };
+    let mut writer = Writer::open(directory.path(), capped).unwrap();
+    append(&mut writer, &batch(1, 2)).unwrap();
+    let before = text(directory.path());
+    let error = append(&mut writer, &batch(3, 10_000)).unwrap_err();
+    assert!(error.is_full(), "{error}");
+    append(&mut writer, &batch(3, 4)).unwrap();
+    writer.close().unwrap();
+    assert_eq!(numbers(directory.path()), [1, 2, 3, 4]);
+    assert!(text(directory.path()).starts_with(&before));
+}
+
+/// Control characters take six bytes each, which nobody can know before they are encoded.
+#[test]
+fn a_batch_that_outgrows_the_cap_while_it_is_written_is_taken_back() {
+    let directory = tempdir().unwrap();
+    let capped = WriterOptions { disk_cap: Some(400_000), ..options() };
+    let mut writer = Writer::open(directory.path(), capped).unwrap();
+    append(&mut writer, &batch(1, 2)).unwrap();
+    let before = text(directory.path());
+    let mut growing = unnumbered(3, 3);
+    for _ in 0..200 {
+        growing.push(0, 1, 0, &[1; 500]);
+    }
+    let error = append(&mut writer, &growing).unwrap_err();
+    assert!(matches!(error, CaptureError::CapReached { .. }), "{error}");
+    assert_eq!(text(directory.path()), before);
+    append(&mut writer, &batch(3, 4)).unwrap();
+    writer.close().unwrap();
+    assert_eq!(numbers(directory.path()), [1, 2, 3, 4]);
+}
+
+#[test]
+fn what_others_left_in_the_directory_stays() {
+    let directory = tempdir().unwrap();
+    for file in ["export-000.jsonl", "notes.txt", "audit.jsonl", "x.partial"] {
+        fs::write(directory.path().join(file), "{\"msg\":\"line 7\"}\n").unwrap();
+    }
+    fs::write(directory.path().join("metadata.json"), "{\"started\":\"2020-01-01T00:00:00Z\"}")
+        .unwrap();
+    let mut writer = Writer::open(directory.path(), options()).unwrap();
+    append(&mut writer, &batch(1, 2)).unwrap();
+    writer.close().unwrap();
+    let names = files(directory.path());
+    for file in ["export-000.jsonl", "notes.txt", "audit.jsonl", "x.partial"] {
+        assert!(names.iter().any(|name| name == file), "{file}");
+    }
+    let metadata = Metadata::read(directory.path()).unwrap();
+    assert_eq!(metadata.started.unwrap().to_string(), "2020-01-01T00:00:00Z");
+}

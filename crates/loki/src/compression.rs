@@ -1,0 +1,111 @@
+//! The compressions of pushes. Everything that unpacks has a limit on what comes out.
+
+use std::io::{Read as _, Write as _};
+
+use flate2::Compression;
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::write::GzEncoder;
+
+use crate::error::DecodeError;
+
+/// Packs with snappy's block format, as protobuf pushes want it.
+pub fn compress_snappy(bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![0; snap::raw::max_compress_len(bytes.len())];
+    let size = snap::raw::Encoder::new().compress(bytes, &mut out).unwrap_or(0);
+    out.truncate(size);
+    out
+}
+
+/// Unpacks snappy's block format, to at most `limit` bytes.
+pub fn decompress_snappy(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
+    if bytes.is_empty() {
+        return Err(DecodeError::Snappy("corrupt input".to_owned()));
+    }
+    let corrupt = |_| DecodeError::Snappy("corrupt input".to_owned());
+    let size = snap::raw::decompress_len(bytes).map_err(corrupt)?;
+    if size > limit {
+        return Err(DecodeError::TooLarge { size: size as u64, limit: limit as u64 });
+    }
+    snap::raw::Decoder::new().decompress_vec(bytes).map_err(corrupt)
+}
+
+/// Packs with gzip.
+pub fn compress_gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    // Writing to memory does not fail.
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).unwrap_or_default()
+}
+
+/// Unpacks gzip, to at most `limit` bytes.
+pub fn decompress_gzip(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
+    read_limited(MultiGzDecoder::new(bytes), limit)
+}
+
+/// Unpacks deflate, with or without zlib's header, to at most `limit` bytes.
+///
+/// Loki takes it only without; Vector sends it with one.
+pub fn decompress_deflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
+    let zlib = match bytes {
+        [method, flags, ..] => {
+            method & 15 == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31)
+        }
+        _ => false,
+    };
+    if zlib {
+        read_limited(ZlibDecoder::new(bytes), limit)
+    } else {
+        read_limited(DeflateDecoder::new(bytes), limit)
+    }
+}
+
+fn read_limited(from: impl std::io::Read, limit: usize) -> Result<Vec<u8>, DecodeError> {
+    let mut out = Vec::new();
+    let more_than_limit = (limit as u64).saturating_add(1);
+    from.take(more_than_limit)
+        .read_to_end(&mut out)
+        .map_err(|error| DecodeError::Gzip(error.to_string()))?;
+    if out.len() > limit {
+        return Err(DecodeError::TooLarge { size: out.len() as u64, limit: limit as u64 });
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_is_unpacked_up_to_the_limit() {
+        let text = b"to be or not to be, to be or not to be".repeat(100);
+        let packed = compress_snappy(&text);
+        assert!(packed.len() < text.len());
+        assert_eq!(decompress_snappy(&packed, text.len()).unwrap(), text);
+        let too_large = |error| matches!(error, DecodeError::TooLarge { limit: 3799, .. });
+        assert!(too_large(decompress_snappy(&packed, text.len() - 1).unwrap_err()));
+
+        let packed = compress_gzip(&text);
+        assert_eq!(decompress_gzip(&packed, text.len()).unwrap(), text);
+        assert!(too_large(decompress_gzip(&packed, text.len() - 1).unwrap_err()));
+    }
+
+    #[test]
+    fn deflate_comes_with_and_without_a_header() {
+        let text = b"to be or not to be".repeat(10);
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), Compression::fast());
+        zlib.write_all(&text).unwrap();
+        let zlib = zlib.finish().unwrap();
+        assert_eq!(decompress_deflate(&zlib, 1000).unwrap(), text);
+        let bare = &zlib[2..zlib.len() - 4];
+        assert_eq!(decompress_deflate(bare, 1000).unwrap(), text);
+    }
+
+    #[test]
+    fn what_is_not_packed_is_refused() {
+        for bytes in [&b""[..], b"{\"streams\":[]}", b"\xff\xff\xff\xff\xff\xff"] {
+            assert!(decompress_snappy(bytes, 1000).is_err());
+            assert!(decompress_gzip(bytes, 1000).is_err());
+        }
+        let packed = compress_gzip(b"whole");
+        assert!(decompress_gzip(&packed[..packed.len() - 1], 1000).is_err());
+    }
+}

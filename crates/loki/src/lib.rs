@@ -1,0 +1,26 @@
+//! The Loki push format: batches, labels, protobuf and JSON, both directions.
+//!
+//! [`Batch`] is what travels inside logtap: from the collector to a sink, from a decoded push to the
+//! capture. It knows no network and no file.
+
+mod batch;
+mod compression;
+mod decoded;
+mod error;
+mod escape;
+mod json;
+mod labels;
+mod origin;
+mod protobuf;
+
+pub use batch::{Batch, Entry, Labels, Origin, Pairs};
+pub use compression::{
+    compress_gzip, compress_snappy, decompress_deflate, decompress_gzip, decompress_snappy,
+};
+pub use decoded::{DecodeOptions, Decoded, INVALID};
+pub use error::DecodeError;
+pub use escape::{push_escaped, push_unescaped};
+pub use json::{decode_push_json, encode_push_json, push_object};
+pub use labels::{LabelError, parse_labels, print_labels};
+pub use origin::{LINES_HEADER, OriginError, SOURCE_HEADER};
+pub use protobuf::{decode_push, encode_push};

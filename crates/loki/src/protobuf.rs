@@ -1,0 +1,329 @@
+//! Loki's protobuf push, without a generated type: lines are copied once, from the body to the batch.
+//!
+//! ```text
+//! PushRequest { repeated Stream streams = 1 }
+//! Stream      { string labels = 1; repeated Entry entries = 2 }
+//! Entry       { Timestamp timestamp = 1; bytes line = 2; repeated Pair metadata = 3 }
+//! Timestamp   { int64 seconds = 1; int32 nanos = 2 }        Pair { string name = 1; value = 2 }
+//! ```
+//! Unknown fields are passed over. `line` is called a string there; here any bytes survive.
+
+use std::collections::HashMap;
+
+use crate::batch::{Batch, Entry, Labels, Pairs};
+use crate::decoded::{DecodeOptions, Decoded, INVALID, set};
+use crate::error::DecodeError;
+use crate::labels::{parse_labels, print_labels};
+
+const NANOS: i64 = 1_000_000_000;
+const LENGTH: u64 = 2;
+
+/// Appends a batch as a push; its entries grouped by stream, in order within each.
+pub fn encode_push(batch: &Batch, out: &mut Vec<u8>) {
+    let metadata: Vec<Vec<u8>> = batch.metadata.iter().map(encode_metadata).collect();
+    let metadata_of =
+        |entry: &Entry| metadata.get(entry.metadata as usize).map_or(&[][..], Vec::as_slice);
+    let mut order: Vec<&Entry> = batch.entries.iter().collect();
+    order.sort_by_key(|entry| entry.stream);
+    let mut text = String::new();
+    for group in order.chunk_by(|a, b| a.stream == b.stream) {
+        let stream = group.first().map_or(0, |entry| entry.stream);
+        text.clear();
+        let none = Labels::new();
+        print_labels(batch.streams.get(stream as usize).unwrap_or(&none), &mut text);
+        let entry_size = |entry: &Entry| {
+            let line = entry.length as usize;
+            let line = if line == 0 { 0 } else { 1 + varint_size(line as u64) + line };
+            2 + time_size(entry.timestamp) + line + metadata_of(entry).len()
+        };
+        let entries: usize = group
+            .iter()
+            .map(|entry| {
+                let size = entry_size(entry);
+                1 + varint_size(size as u64) + size
+            })
+            .sum();
+        push_tag(out, 1);
+        push_varint(out, (1 + varint_size(text.len() as u64) + text.len() + entries) as u64);
+        push_bytes(out, 1, text.as_bytes());
+        for entry in group {
+            push_tag(out, 2);
+            push_varint(out, entry_size(entry) as u64);
+            push_tag(out, 1);
+            push_time(out, entry.timestamp);
+            if entry.length > 0 {
+                push_bytes(out, 2, batch.line(entry));
+            }
+            out.extend_from_slice(metadata_of(entry));
+        }
+    }
+}
+
+fn encode_metadata(pairs: &Pairs) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut pair = Vec::new();
+    for (name, value) in pairs {
+        pair.clear();
+        push_bytes(&mut pair, 1, name.as_bytes());
+        push_bytes(&mut pair, 2, value.as_bytes());
+        push_bytes(&mut out, 3, &pair);
+    }
+    out
+}
+
+fn push_tag(out: &mut Vec<u8>, field: u8) {
+    out.push(field << 3 | LENGTH as u8);
+}
+
+fn push_bytes(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
+    push_tag(out, field);
+    push_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn push_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn varint_size(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+fn time_size(timestamp: i64) -> usize {
+    let field = |value: u64| if value == 0 { 0 } else { 1 + varint_size(value) };
+    field(timestamp.div_euclid(NANOS) as u64) + field(timestamp.rem_euclid(NANOS) as u64)
+}
+
+fn push_time(out: &mut Vec<u8>, timestamp: i64) {
+    // Never more than 16 bytes, so its length takes one.
+    out.push(time_size(timestamp) as u8);
+    let fields = [(1 << 3, timestamp.div_euclid(NANOS)), (2 << 3, timestamp.rem_euclid(NANOS))];
+    for (tag, value) in fields {
+        if value != 0 {
+            out.push(tag);
+            push_varint(out, value as u64);
+        }
+    }
+}
+
+/// Takes a push apart. Decompress it first.
+pub fn decode_push(body: &[u8], options: &DecodeOptions) -> Result<Decoded, DecodeError> {
+    if u32::try_from(body.len()).is_err() {
+        let limit = u64::from(u32::MAX);
+        return Err(DecodeError::TooLarge { size: body.len() as u64, limit });
+    }
+    let mut decoder = Decoder {
+        start: body.as_ptr().addr(),
+        options,
+        out: Decoded::new(),
+        streams: HashMap::new(),
+        metadata: HashMap::new(),
+    };
+    decoder.out.batch.text.reserve(body.len());
+    let mut fields = Fields::of(body);
+    while let Some((field, value)) = fields.next(decoder.start)? {
+        if let (1, Value::Bytes(stream)) = (field, value) {
+            decoder.stream(stream)?;
+        }
+    }
+    Ok(decoder.out.finish(options))
+}
+
+struct Decoder<'a> {
+    start: usize,
+    options: &'a DecodeOptions,
+    out: Decoded,
+    /// Label text to stream, so that equal labels are parsed once.
+    streams: HashMap<&'a [u8], Parsed>,
+    /// Encoded metadata to its index.
+    metadata: HashMap<&'a [u8], u32>,
+}
+
+/// Labels that were seen.
+#[derive(Clone, Copy)]
+struct Parsed {
+    stream: u32,
+    /// Whether the text is no label set.
+    invalid: bool,
+}
+
+impl<'a> Decoder<'a> {
+    fn stream(&mut self, body: &'a [u8]) -> Result<(), DecodeError> {
+        self.out.streams += 1;
+        // The labels come first by custom, but nothing says that they must.
+        let mut labels: &[u8] = b"{}";
+        let mut fields = Fields::of(body);
+        while let Some((field, value)) = fields.next(self.start)? {
+            match (field, value) {
+                (1, Value::Bytes(text)) => {
+                    labels = text;
+                    if fields.rest.first() == Some(&(2 << 3 | LENGTH as u8)) {
+                        break;
+                    }
+                }
+                _ => continue,
+            }
+        }
+        let parsed = self.labels(labels);
+        let mut fields = Fields::of(body);
+        while let Some((field, value)) = fields.next(self.start)? {
+            if let (2, Value::Bytes(entry)) = (field, value) {
+                self.entry(entry, parsed, labels)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn labels(&mut self, text: &'a [u8]) -> Parsed {
+        if let Some(known) = self.streams.get(text) {
+            return *known;
+        }
+        let labels = std::str::from_utf8(text).ok().and_then(|text| parse_labels(text).ok());
+        let invalid = labels.is_none();
+        let labels = labels.unwrap_or_else(|| vec![(INVALID.to_owned(), "labels".to_owned())]);
+        self.out.batch.streams.push(labels);
+        let stream = (self.out.batch.streams.len() - 1) as u32;
+        let parsed = Parsed { stream, invalid };
+        self.streams.insert(text, parsed);
+        parsed
+    }
+
+    fn entry(&mut self, body: &'a [u8], labels: Parsed, text: &[u8]) -> Result<(), DecodeError> {
+        let (mut time, mut line) = (None, &b""[..]);
+        // From the first to behind the last metadata field: the key under which it is remembered.
+        let mut metadata: Option<(usize, usize)> = None;
+        let mut fields = Fields::of(body);
+        loop {
+            let before = body.len() - fields.rest.len();
+            let Some((field, value)) = fields.next(self.start)? else { break };
+            match (field, value) {
+                (1, Value::Bytes(value)) => time = self.time(value)?,
+                (2, Value::Bytes(value)) => line = value,
+                (3, Value::Bytes(_)) => {
+                    let first = metadata.map_or(before, |(first, _)| first);
+                    metadata = Some((first, body.len() - fields.rest.len()));
+                }
+                _ => {}
+            }
+        }
+        let mut set = match metadata.and_then(|(first, end)| body.get(first..end)) {
+            Some(pairs) => self.metadata(pairs)?,
+            None => 0,
+        };
+        let mut stream = labels.stream;
+        if labels.invalid {
+            set = self.out.metadata_with(set, "labels", &String::from_utf8_lossy(text));
+        }
+        if time.is_none() {
+            stream = self.out.invalid_stream(stream, "timestamp");
+        }
+        self.out.invalid += u64::from(labels.invalid || time.is_none());
+        self.out.batch.push(stream, time.unwrap_or(self.options.now), set, line);
+        Ok(())
+    }
+
+    fn time(&self, body: &[u8]) -> Result<Option<i64>, DecodeError> {
+        let (mut seconds, mut nanos) = (0, 0);
+        let mut fields = Fields::of(body);
+        while let Some((field, value)) = fields.next(self.start)? {
+            match (field, value) {
+                (1, Value::Number(value)) => seconds = value as i64,
+                (2, Value::Number(value)) => nanos = value as i64,
+                _ => {}
+            }
+        }
+        let in_range = (0..NANOS).contains(&nanos);
+        Ok(seconds.checked_mul(NANOS).and_then(|time| time.checked_add(nanos)).filter(|_| in_range))
+    }
+
+    fn metadata(&mut self, body: &'a [u8]) -> Result<u32, DecodeError> {
+        if let Some(known) = self.metadata.get(body) {
+            return Ok(*known);
+        }
+        let mut pairs = Pairs::new();
+        let mut fields = Fields::of(body);
+        while let Some((field, value)) = fields.next(self.start)? {
+            let (3, Value::Bytes(pair)) = (field, value) else { continue };
+            let (mut name, mut text) = (&b""[..], &b""[..]);
+            let mut fields = Fields::of(pair);
+            while let Some((field, value)) = fields.next(self.start)? {
+                match (field, value) {
+                    (1, Value::Bytes(value)) => name = value,
+                    (2, Value::Bytes(value)) => text = value,
+                    _ => {}
+                }
+            }
+            set(&mut pairs, &String::from_utf8_lossy(name), &String::from_utf8_lossy(text));
+        }
+        let index = self.out.metadata(pairs);
+        self.metadata.insert(body, index);
+        Ok(index)
+    }
+}
+
+/// The fields of a message.
+struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+enum Value<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+    /// Of a kind that nothing here has.
+    Other,
+}
+
+impl<'a> Fields<'a> {
+    fn of(body: &'a [u8]) -> Self {
+        Self { rest: body }
+    }
+
+    /// The next field; `start` is where the whole body lies, to say where it is wrong.
+    #[inline]
+    fn next(&mut self, start: usize) -> Result<Option<(u64, Value<'a>)>, DecodeError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let position = self.rest.as_ptr().addr().wrapping_sub(start);
+        let error = |reason| DecodeError::Protobuf { position, reason };
+        let tag = self.varint().ok_or(error("broken field number"))?;
+        let value = match tag & 7 {
+            0 => Value::Number(self.varint().ok_or(error("broken number"))?),
+            1 => self.bytes(8).map(|_| Value::Other).ok_or(error("message cut short"))?,
+            LENGTH => {
+                let length = self.varint().ok_or(error("broken length"))?;
+                Value::Bytes(self.bytes(length).ok_or(error("message cut short"))?)
+            }
+            5 => self.bytes(4).map(|_| Value::Other).ok_or(error("message cut short"))?,
+            _ => return Err(error("unknown kind of field")),
+        };
+        match tag >> 3 {
+            0 => Err(error("field number 0")),
+            field => Ok(Some((field, value))),
+        }
+    }
+
+    fn bytes(&mut self, length: u64) -> Option<&'a [u8]> {
+        let length = usize::try_from(length).ok()?;
+        let (bytes, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        Some(bytes)
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for (index, &byte) in self.rest.iter().enumerate().take(10) {
+            value |= u64::from(byte & 0x7f).checked_shl(7 * index as u32)?;
+            if byte < 0x80 {
+                self.rest = self.rest.get(index + 1..)?;
+                return Some(value);
+            }
+        }
+        None
+    }
+}
