@@ -1,0 +1,359 @@
+//! The collector as a command: `logtap-collector`, and `logtap collector`, which is the same.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{BatchRules, Config, LineRules, MIN_SPOOL_SIZE, SpoolConfig};
+use crate::engine::Collector;
+use crate::error::CollectorError;
+use crate::sink::Sink;
+use crate::sinks::{Auth, JsonLines, LokiConfig, LokiSink, PushFormat, TcpLines};
+
+/// How long the last lines may take after a signal.
+const DRAIN_WITHIN: Duration = Duration::from_secs(2);
+/// Bytes of the spool where nobody says.
+const SPOOL_SIZE: u64 = 16 << 20;
+/// Names that can be given as flags of their own or come from the environment.
+const KNOWN_LABELS: usize = 5;
+
+/// Drain a tap directory and push its lines
+#[derive(Args, Clone, Debug)]
+pub struct CollectorArgs {
+    /// Tap directory, on tmpfs; made if it is not there
+    #[arg(long, value_name = "DIR", env = "LOGTAP_TAP")]
+    pub tap: PathBuf,
+    /// Where lines go: a Loki or `logtap recv` (http://HOST:PORT), tcp://HOST:PORT for JSON lines, or - for JSON lines on standard output
+    #[arg(long, value_name = "URL|-", env = "LOGTAP_TO")]
+    pub to: String,
+    /// Label of every line; may be repeated
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub labels: Vec<(String, String)>,
+    /// Label `app`
+    #[arg(long, value_name = "NAME", env = "LOGTAP_APP")]
+    pub app: Option<String>,
+    /// Label `container`
+    #[arg(long, value_name = "NAME", env = "LOGTAP_CONTAINER")]
+    pub container: Option<String>,
+    /// Label `pod`
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    pub pod: Option<String>,
+    /// Label `namespace`
+    #[arg(long, value_name = "NAME", env = "POD_NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Label `node`
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    pub node: Option<String>,
+    /// Address for /healthz, /readyz and /metrics
+    #[arg(long, value_name = "IP:PORT", env = "LOGTAP_LISTEN")]
+    pub listen: Option<String>,
+    /// Permissions of the tap directory if it is made: 0700 for one user, 0770 for a group, 1777 for all
+    #[arg(long, value_name = "OCTAL", default_value = "0700", value_parser = directory_mode)]
+    pub mode: u32,
+    /// Bytes that all rings together may take [default: 64M, or half of a small tmpfs]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub ring_cap: Option<u64>,
+    /// Directory of the spool, where lines wait for the sink and survive the collector [default: TAP/spool]
+    #[arg(long, value_name = "DIR", env = "LOGTAP_SPOOL")]
+    pub spool: Option<PathBuf>,
+    /// Bytes that the spool may take [default: 16M, or a quarter of a small tmpfs]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub spool_size: Option<u64>,
+    /// Let lines wait in the rings instead of a spool
+    #[arg(long, conflicts_with_all = ["spool", "spool_size"])]
+    pub no_spool: bool,
+    /// How batches are encoded
+    #[arg(long, value_enum, default_value_t = Format::Protobuf)]
+    pub format: Format,
+    /// Tenant, sent as X-Scope-OrgID
+    #[arg(long, value_name = "ID", env = "LOGTAP_TENANT")]
+    pub tenant: Option<String>,
+    /// User for basic authentication; the password comes from LOGTAP_PASSWORD
+    #[arg(long, value_name = "NAME", env = "LOGTAP_USER", requires = "password")]
+    pub user: Option<String>,
+    /// Password of --user; better given as LOGTAP_PASSWORD, because others can read a command line
+    #[arg(long, value_name = "PASSWORD", env = "LOGTAP_PASSWORD", hide_env_values = true)]
+    pub password: Option<String>,
+    /// File with a bearer token
+    #[arg(long, value_name = "FILE", env = "LOGTAP_TOKEN_FILE", conflicts_with = "user")]
+    pub token_file: Option<PathBuf>,
+    /// File with certificates in PEM form to trust beside the system's
+    #[arg(long, value_name = "FILE", env = "LOGTAP_CA")]
+    pub ca: Option<PathBuf>,
+    /// Longest time for one push in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: u64,
+    /// Bytes of a batch
+    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = size)]
+    pub batch_size: u64,
+    /// Milliseconds that a line waits for others to make a batch
+    #[arg(long, value_name = "MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub batch_age: u64,
+    /// Milliseconds of silence after which an unfinished line is sent
+    #[arg(long, value_name = "MS", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
+    pub line_timeout: u64,
+    /// Do not look for a level in each line
+    #[arg(long)]
+    pub no_level: bool,
+}
+
+/// How batches are encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Protocol buffers, compressed with snappy
+    Protobuf,
+    /// JSON; cannot carry bytes that are not UTF-8
+    Json,
+}
+
+/// Works until SIGTERM or SIGINT, then drains what there is.
+pub fn run(args: &CollectorArgs) -> Result<(), CollectorError> {
+    // Taken first: a signal that comes during the start ends the collector in good order too.
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(CollectorError::Thread)?;
+    let config = args.config();
+    let sink = args.sink()?;
+    let collector = Collector::start(config, sink)?;
+    if let Some(address) = &args.listen {
+        let address = collector.monitor().serve(address)?;
+        tracing::info!(%address, "answers health requests");
+    }
+    tracing::info!(tap = %args.tap.display(), "collecting");
+    let signal = signals.forever().next();
+    tracing::info!(?signal, "stopping");
+    let summary = collector.stop(DRAIN_WITHIN);
+    let counts = summary.counts;
+    tracing::info!(
+        lines = counts.lines,
+        delivered = counts.delivered_lines,
+        lost_records = counts.totals.lost_records,
+        undelivered = summary.undelivered_lines,
+        "stopped"
+    );
+    Ok(())
+}
+
+/// Lets events go to standard error, as `RUST_LOG` says or from `info` on.
+pub fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // Fails only where somebody listens already.
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .try_init()
+        .unwrap_or_default();
+}
+
+/// An error with its causes, in one text.
+pub fn explain(error: &CollectorError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// The exit code for an error: 1 internal, 2 bad arguments, 3 not found, 4 permission, 5 network.
+pub fn exit_code(error: &CollectorError) -> ExitCode {
+    let of_io = |source: &io::Error| match source.kind() {
+        io::ErrorKind::NotFound => 3,
+        io::ErrorKind::PermissionDenied => 4,
+        _ => 1,
+    };
+    ExitCode::from(match error {
+        CollectorError::BadLabel { .. }
+        | CollectorError::ReservedLabel { .. }
+        | CollectorError::SpoolTooSmall { .. }
+        | CollectorError::NotMemory { .. }
+        | CollectorError::Sink { .. } => 2,
+        CollectorError::Unsafe { .. } => 4,
+        CollectorError::Directory { source, .. } | CollectorError::Spool { source, .. } => {
+            of_io(source)
+        }
+        CollectorError::Listen { .. } => 5,
+        _ => 1,
+    })
+}
+
+impl CollectorArgs {
+    fn config(&self) -> Config {
+        let mut config = Config::new(&self.tap);
+        config.mode = self.mode;
+        let room = if self.ring_cap.is_none() || self.spool_size.is_none() {
+            room_for(&self.tap)
+        } else {
+            None
+        };
+        let (ring_cap, spool_size) = shares(room, config.ring_cap);
+        config.ring_cap = self.ring_cap.unwrap_or(ring_cap);
+        config.spool = (!self.no_spool).then(|| SpoolConfig {
+            directory: self.spool.clone().unwrap_or_else(|| self.tap.join("spool")),
+            size: self.spool_size.unwrap_or(spool_size),
+        });
+        let known: [(&str, &Option<String>); KNOWN_LABELS] = [
+            ("app", &self.app),
+            ("container", &self.container),
+            ("pod", &self.pod),
+            ("namespace", &self.namespace),
+            ("node", &self.node),
+        ];
+        let known = known
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
+            .filter(|(_, value)| !value.is_empty());
+        config.labels = known.chain(self.labels.iter().cloned()).collect();
+        config.detect_level = !self.no_level;
+        config.lines =
+            LineRules { quiet: Duration::from_millis(self.line_timeout), ..LineRules::default() };
+        config.batch = BatchRules {
+            // Offsets in a batch have 32 bits, and one more line may follow.
+            bytes: usize::try_from(self.batch_size.clamp(1024, 256 << 20)).unwrap_or(1 << 20),
+            age: Duration::from_millis(self.batch_age),
+        };
+        config
+    }
+
+    fn sink(&self) -> Result<Box<dyn Sink>, CollectorError> {
+        if self.to == "-" {
+            return Ok(Box::new(JsonLines::new(io::stdout())));
+        }
+        if let Some(address) = self.to.strip_prefix("tcp://") {
+            return Ok(Box::new(TcpLines::new(address)));
+        }
+        let mut loki = LokiConfig::new(&self.to);
+        loki.format = match self.format {
+            Format::Protobuf => PushFormat::Protobuf,
+            Format::Json => PushFormat::Json,
+        };
+        loki.tenant.clone_from(&self.tenant);
+        loki.ca.clone_from(&self.ca);
+        loki.timeout = Duration::from_secs(self.timeout);
+        if let (Some(user), Some(password)) = (&self.user, &self.password) {
+            loki.auth = Auth::Basic { user: user.clone(), password: password.clone() };
+        }
+        if let Some(path) = &self.token_file {
+            let token = std::fs::read_to_string(path).map_err(|error| CollectorError::Sink {
+                reason: format!("failed to read `{}`: {error}", path.display()),
+            })?;
+            loki.auth = Auth::Bearer(token.trim().to_owned());
+        }
+        Ok(Box::new(LokiSink::new(loki)?))
+    }
+}
+
+/// Bytes of the file system on which the tap directory is or will be; `None` where it does not say.
+fn room_for(tap: &Path) -> Option<u64> {
+    let system = tap.ancestors().find_map(|path| rustix::fs::statfs(path).ok())?;
+    let bytes = u64::try_from(system.f_bsize).ok()?.checked_mul(system.f_blocks)?;
+    (bytes > 0).then_some(bytes)
+}
+
+/// What rings and spool may take: their usual sizes, or half and a quarter of a smaller file system.
+fn shares(room: Option<u64>, ring_cap: u64) -> (u64, u64) {
+    let room = room.unwrap_or(u64::MAX);
+    (ring_cap.min(room / 2), SPOOL_SIZE.min(room / 4).max(MIN_SPOOL_SIZE))
+}
+
+/// Parses `NAME=VALUE`.
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    crate::config::check_label(name).map_err(|error| error.to_string())?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn directory_mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o1777 && mode & 0o700 == 0o700 => Ok(mode),
+        _ => {
+            Err("expected octal permissions with all rights for the owner, as 0700 or 1777"
+                .to_owned())
+        }
+    }
+}
+
+/// Parses a number with an optional K, M or G.
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'K' | b'k') => (&text[..text.len() - 1], 10),
+        Some(b'M' | b'm') => (&text[..text.len() - 1], 20),
+        Some(b'G' | b'g') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| "expected a size as 512K, 64M or 1G")?;
+    number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: CollectorArgs,
+    }
+
+    fn parse(args: &[&str]) -> Result<CollectorArgs, clap::Error> {
+        let base = ["collector", "--tap", "/tap", "--to", "-"];
+        Command::try_parse_from(base.iter().chain(args)).map(|command| command.args)
+    }
+
+    #[test]
+    fn flags_become_a_configuration() {
+        let args = parse(&["--label", "app=x", "--app", "y", "--pod", "p", "--mode", "1777"]);
+        let config = args.unwrap().config();
+        assert_eq!(config.mode, 0o1777);
+        let labels: Vec<_> = config.labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        assert!(labels.ends_with(&["app=x".to_owned()]), "what is said by --label counts");
+        assert!(labels.contains(&"pod=p".to_owned()));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for bad in [
+            ["--label", "stream=x"],
+            ["--label", "a-b=x"],
+            ["--label", "x"],
+            ["--mode", "0077"],
+            ["--mode", "7777"],
+            ["--ring-cap", "x"],
+            ["--batch-age", "0"],
+            ["--user", "me"],
+        ] {
+            assert!(parse(&bad).is_err(), "{bad:?}");
+        }
+        let mut args = parse(&[]).unwrap();
+        "nowhere".clone_into(&mut args.to);
+        assert!(args.sink().is_err());
+    }
+
+    #[test]
+    fn a_small_volume_is_shared_out() {
+        assert_eq!(shares(None, 64 << 20), (64 << 20, SPOOL_SIZE));
+        assert_eq!(shares(Some(64 << 20), 64 << 20), (32 << 20, 16 << 20));
+        assert_eq!(shares(Some(8 << 20), 64 << 20), (4 << 20, MIN_SPOOL_SIZE));
+        assert!(room_for(Path::new("/dev/shm/not/there")).is_some());
+        let spool = parse(&[]).unwrap().config().spool.unwrap();
+        assert_eq!(spool.directory, Path::new("/tap/spool"));
+        assert!(parse(&["--no-spool"]).unwrap().config().spool.is_none());
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("512K"), Ok(512 << 10));
+        assert_eq!(size("64M"), Ok(64 << 20));
+        assert_eq!(size("7"), Ok(7));
+        assert!(size("").is_err() && size("M").is_err() && size("99999999999999G").is_err());
+    }
+}

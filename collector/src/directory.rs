@@ -1,0 +1,371 @@
+//! The tap directory: made, taken over and kept by exactly one collector.
+//!
+//! Applications may write to it. What they put there is opened without following links, looked at
+//! as an open file and refused unless it is what it should be; never mapped, never trusted.
+
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use logtap_wire::{CONTROL_FILE, RING_ENDING, SOCKET_FILE, control};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+
+use crate::error::CollectorError;
+
+/// The file whose lock says that a collector works here.
+const LOCK_FILE: &str = "collector.lock";
+/// `statfs` type of tmpfs.
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+/// `statfs` type of ramfs.
+const RAMFS_MAGIC: u64 = 0x8584_58f6;
+
+/// A tap directory that this process serves.
+#[derive(Debug)]
+pub struct TapDirectory {
+    path: PathBuf,
+    directory: OwnedFd,
+    control: File,
+    socket: Option<UnixDatagram>,
+    /// Ticket of the first record, if this process made the control page.
+    first_ticket: Option<u64>,
+    /// Holds the lock.
+    _lock: File,
+}
+
+/// A file of the directory that claims to be a ring.
+#[derive(Debug)]
+pub(crate) struct RingFile {
+    pub(crate) file: File,
+    pub(crate) size: u64,
+    pub(crate) blocks: u64,
+}
+
+/// What a look at the directory found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Names that end as rings do.
+    pub(crate) rings: Vec<String>,
+    /// There were more than the limit.
+    pub(crate) too_many: bool,
+}
+
+impl TapDirectory {
+    /// Makes the directory with these permission bits, or takes over one that is there, and makes
+    /// sure that it is on tmpfs and that no other collector serves it.
+    pub fn create(path: &Path, mode: u32, ring_cap: u64) -> Result<Self, CollectorError> {
+        match std::fs::DirBuilder::new().create(path) {
+            Ok(()) => std::fs::set_permissions(path, Permissions::from_mode(mode))
+                .map_err(CollectorError::directory("set the permissions of", path))?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                return Err(CollectorError::directory("make the tap directory", path)(error));
+            }
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(path, flags, Mode::empty())
+            .map_err(|error| CollectorError::directory("open", path)(error.into()))?;
+        let system = rustix::fs::fstatfs(&directory)
+            .map_err(|error| CollectorError::directory("examine", path)(error.into()))?;
+        if ![TMPFS_MAGIC, RAMFS_MAGIC].contains(&(system.f_type as u64)) {
+            return Err(CollectorError::NotMemory { path: path.to_owned() });
+        }
+        let lock = lock(&directory, path)?;
+        let file_mode = file_mode(&directory, path)?;
+        let (control, first_ticket) = control_page(&directory, path, file_mode, ring_cap)?;
+        let socket = socket(&directory, path, file_mode);
+        if let Err(error) = &socket {
+            tracing::warn!(%error, "no datagram socket; programs that cannot make a ring are not tapped");
+        }
+        let path = path.to_owned();
+        Ok(Self { path, directory, control, socket: socket.ok(), first_ticket, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Ticket of the first record, if nothing can have been written before this process came.
+    pub(crate) fn first_ticket(&self) -> Option<u64> {
+        self.first_ticket
+    }
+
+    /// The socket of those who cannot make a ring.
+    pub(crate) fn socket(&self) -> Option<&UnixDatagram> {
+        self.socket.as_ref()
+    }
+
+    /// Looks for rings.
+    pub(crate) fn scan(&self, limit: usize) -> io::Result<Found> {
+        let mut found = Found::default();
+        let entries = rustix::fs::Dir::read_from(&self.directory)?;
+        for entry in entries {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if !name.ends_with(RING_ENDING) {
+                continue;
+            }
+            if found.rings.len() >= limit {
+                found.too_many = true;
+                break;
+            }
+            found.rings.push(name.to_owned());
+        }
+        found.rings.sort_unstable();
+        Ok(found)
+    }
+
+    /// Opens a ring's file. An error of kind `InvalidData` where it is no regular file.
+    pub(crate) fn open_ring(&self, name: &str) -> io::Result<RingFile> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = rustix::fs::openat(&self.directory, name, flags, Mode::empty())?;
+        let file = File::from(file);
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
+        }
+        Ok(RingFile { file, size: metadata.len(), blocks: metadata.blocks() })
+    }
+
+    /// Removes a ring's file.
+    pub(crate) fn remove_ring(&self, name: &str) -> io::Result<()> {
+        rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())?;
+        Ok(())
+    }
+
+    /// Counts what ring files take now and tells the writers. Counting again, instead of subtracting,
+    /// also finds what killed makers left behind.
+    pub(crate) fn recount_rings(&self) -> io::Result<u64> {
+        let mut total = 0;
+        for entry in rustix::fs::Dir::read_from(&self.directory)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let bytes = name.to_bytes();
+            if bytes.ends_with(RING_ENDING.as_bytes()) || bytes.ends_with(b".tmp") {
+                let stat = rustix::fs::statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW);
+                total += stat.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
+            }
+        }
+        self.put(control::RING_BYTES_OFFSET, &total.to_ne_bytes())?;
+        Ok(total)
+    }
+
+    /// Tells the writers to look their descriptors up again, and that the collector lives.
+    pub(crate) fn beat(&self, epoch: u32, lease: u64) -> io::Result<()> {
+        self.put(control::EPOCH_OFFSET, &epoch.to_ne_bytes())?;
+        self.put(control::LEASE_OFFSET, &lease.to_ne_bytes())
+    }
+
+    /// What writers without a ring lost: records and bytes.
+    pub(crate) fn unringed_losses(&self) -> io::Result<(u64, u64)> {
+        let word = |offset: usize| {
+            let mut word = [0; 8];
+            self.control.read_exact_at(&mut word, offset as u64)?;
+            Ok::<_, io::Error>(u64::from_ne_bytes(word))
+        };
+        Ok((word(control::LOST_RECORDS_OFFSET)?, word(control::LOST_BYTES_OFFSET)?))
+    }
+
+    /// Removes what belongs to the collector, rings too, and the directory if nothing else is in it.
+    /// For the maker of a directory, when no process needs it any more.
+    pub fn remove(self) -> io::Result<()> {
+        for entry in rustix::fs::Dir::read_from(&self.directory)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let bytes = name.to_bytes();
+            let ours = bytes == CONTROL_FILE.as_bytes()
+                || bytes == SOCKET_FILE.as_bytes()
+                || bytes == LOCK_FILE.as_bytes()
+                || bytes.starts_with(logtap_wire::STREAMS_PREFIX.as_bytes())
+                || bytes.ends_with(RING_ENDING.as_bytes())
+                || bytes.ends_with(b".tmp");
+            if ours {
+                rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())?;
+            }
+        }
+        std::fs::remove_dir(&self.path)
+    }
+
+    fn put(&self, offset: usize, bytes: &[u8]) -> io::Result<()> {
+        // A page that somebody cut off must not grow back by our writing.
+        if self.control.metadata()?.len() < control::CONTROL_SIZE as u64 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the control page was cut off"));
+        }
+        self.control.write_all_at(bytes, offset as u64)
+    }
+}
+
+/// Nanoseconds since 1970.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn lock(directory: &OwnedFd, path: &Path) -> Result<File, CollectorError> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let lock = rustix::fs::openat(directory, LOCK_FILE, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|error| CollectorError::directory("lock", path)(error.into()))?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(File::from(lock)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(CollectorError::Busy { path: path.to_owned() }),
+        Err(error) => Err(CollectorError::directory("lock", path)(error.into())),
+    }
+}
+
+/// The mode of files that writers must be able to open: as open as the directory itself.
+fn file_mode(directory: &OwnedFd, path: &Path) -> Result<u32, CollectorError> {
+    let stat = rustix::fs::fstat(directory)
+        .map_err(|error| CollectorError::directory("examine", path)(error.into()))?;
+    let (mode, user) = (stat.st_mode, rustix::process::geteuid().as_raw());
+    let refuse = |reason| Err(CollectorError::Unsafe { path: path.to_owned(), reason });
+    if mode & 0o002 != 0 && mode & 0o1000 == 0 {
+        // A volume that somebody else made for us cannot be changed, and is still the best there is.
+        let sticky = Mode::from_raw_mode(mode & 0o7777 | 0o1000);
+        if let Err(error) = rustix::fs::fchmod(directory, sticky) {
+            tracing::warn!(%error, "the tap directory has no sticky bit: its users can disturb each other");
+        }
+    }
+    if stat.st_uid != user && stat.st_uid != 0 && user != 0 {
+        return refuse("its owner is neither you nor root");
+    }
+    Ok(match mode & 0o022 {
+        0 => 0o600,
+        0o020 => 0o660,
+        _ => 0o666,
+    })
+}
+
+/// Opens the control page, or makes one under another name first, so that nobody sees half of it.
+fn control_page(
+    directory: &OwnedFd,
+    path: &Path,
+    file_mode: u32,
+    ring_cap: u64,
+) -> Result<(File, Option<u64>), CollectorError> {
+    let place = path.join(CONTROL_FILE);
+    let failed =
+        |error: io::Error| CollectorError::directory("open the control page", &place)(error);
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    match rustix::fs::openat(directory, CONTROL_FILE, flags, Mode::empty()) {
+        Ok(control) => {
+            let control = File::from(control);
+            let metadata = control.metadata().map_err(failed)?;
+            let mut page = [0; control::CONTROL_SIZE];
+            let whole = metadata.is_file() && metadata.len() == control::CONTROL_SIZE as u64;
+            if !whole || control.read_exact_at(&mut page, 0).is_err() || !control::is_valid(&page) {
+                return Err(CollectorError::Version { path: place });
+            }
+            return Ok((control, None));
+        }
+        Err(rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(failed(error.into())),
+    }
+    let temporary = format!("{CONTROL_FILE}.{}.tmp", std::process::id());
+    let flags = flags | OFlags::CREATE | OFlags::EXCL;
+    let make = || -> io::Result<File> {
+        match rustix::fs::unlinkat(directory, &temporary, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mode = Mode::from_raw_mode(file_mode);
+        let control = rustix::fs::openat(directory, &temporary, flags, mode)?;
+        rustix::fs::fchmod(&control, mode)?;
+        let control = File::from(control);
+        let created = u64::try_from(now()).unwrap_or(0);
+        // Written whole: every page of a tmpfs file that was written is there, none can be missing.
+        control.write_all_at(&control::page(file_mode, ring_cap, created), 0)?;
+        rustix::fs::renameat(directory, &temporary, directory, CONTROL_FILE)?;
+        Ok(control)
+    };
+    let control = make().map_err(CollectorError::directory("make the control page", &place))?;
+    Ok((control, Some(1)))
+}
+
+/// Binds the datagram socket, replacing one that a dead collector left.
+fn socket(directory: &OwnedFd, path: &Path, file_mode: u32) -> io::Result<UnixDatagram> {
+    match rustix::fs::unlinkat(directory, SOCKET_FILE, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let place = path.join(SOCKET_FILE);
+    let socket = UnixDatagram::bind(&place)?;
+    socket.set_nonblocking(true)?;
+    std::fs::set_permissions(&place, Permissions::from_mode(file_mode))?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory() -> tempfile::TempDir {
+        tempfile::tempdir_in("/dev/shm").unwrap()
+    }
+
+    #[test]
+    fn a_directory_is_made_once_and_served_by_one() {
+        let parent = memory();
+        let path = parent.path().join("tap");
+        let tap = TapDirectory::create(&path, 0o700, 1 << 20).unwrap();
+        assert_eq!(tap.first_ticket(), Some(1));
+        assert!(matches!(
+            TapDirectory::create(&path, 0o700, 1 << 20),
+            Err(CollectorError::Busy { .. })
+        ));
+        drop(tap);
+        let again = TapDirectory::create(&path, 0o700, 1 << 20).unwrap();
+        assert_eq!(again.first_ticket(), None);
+        again.beat(7, 8).unwrap();
+        again.remove().unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn writers_may_do_what_the_directory_says() {
+        for (mode, expected) in [(0o700, 0o600), (0o770, 0o660), (0o1777, 0o666)] {
+            let parent = memory();
+            let path = parent.path().join("tap");
+            let _tap = TapDirectory::create(&path, mode, 1 << 20).unwrap();
+            for name in [CONTROL_FILE, SOCKET_FILE] {
+                let found = std::fs::metadata(path.join(name)).unwrap().mode() & 0o777;
+                assert_eq!(found, expected, "{name} in {mode:o}");
+            }
+            let page = std::fs::read(path.join(CONTROL_FILE)).unwrap();
+            assert_eq!(page.len(), control::CONTROL_SIZE);
+            assert!(control::is_valid(&page));
+        }
+    }
+
+    #[test]
+    fn an_open_directory_gets_its_sticky_bit_and_a_disk_is_refused() {
+        let parent = memory();
+        let path = parent.path().join("tap");
+        let _tap = TapDirectory::create(&path, 0o777, 1 << 20).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o1777);
+        let disk = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let result = TapDirectory::create(&disk.path().join("tap"), 0o700, 1 << 20);
+        assert!(matches!(result, Err(CollectorError::NotMemory { .. })), "{result:?}");
+    }
+
+    #[test]
+    fn only_regular_files_are_rings() {
+        let parent = memory();
+        let tap = TapDirectory::create(&parent.path().join("tap"), 0o700, 1 << 20).unwrap();
+        std::fs::create_dir(tap.path().join("directory.ring")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", tap.path().join("link.ring")).unwrap();
+        std::fs::write(tap.path().join("file.ring"), [0; 100]).unwrap();
+        std::fs::write(tap.path().join("other"), [0; 100]).unwrap();
+        let found = tap.scan(10).unwrap();
+        assert_eq!(found.rings, ["directory.ring", "file.ring", "link.ring"]);
+        assert!(tap.open_ring("directory.ring").is_err() && tap.open_ring("link.ring").is_err());
+        assert_eq!(tap.open_ring("file.ring").unwrap().size, 100);
+        assert!(tap.scan(2).unwrap().too_many);
+        std::fs::remove_dir(tap.path().join("directory.ring")).unwrap();
+        std::fs::remove_file(tap.path().join("link.ring")).unwrap();
+        assert_eq!(tap.recount_rings().unwrap(), 100);
+    }
+}

@@ -1,0 +1,431 @@
+//! The drain thread: over all rings, again and again, and what it finds into chunks.
+//!
+//! It goes over the rings without pause while they are busy and ever more slowly while they are not.
+//! Where chunks cannot be handed on it reads no further: the rings fill up, and each writer does what it was
+//! told to do then.
+
+mod feeds;
+mod frames;
+mod processes;
+mod records;
+mod rings;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+
+use crate::chunk::{CHUNK_SIZE, Chunk, Release};
+use crate::counts::Hostile;
+use crate::directory::{TapDirectory, now};
+use crate::feeder::FeederMessage;
+use crate::merge::Merge;
+use crate::operation::{Operation, RingEnd, RingId};
+use crate::outlet::Outlet;
+use crate::ring_reader::{Hostility, Parsed, RingReader};
+use crate::shared::Shared;
+
+use frames::{Frames, HeldFrame};
+use processes::own_pid_namespace;
+use rings::tell_end;
+
+/// Rings that are read at the same time. More wait in the directory.
+pub const MAX_RINGS: usize = 4096;
+/// Names of rings that are looked at. Those beyond are found when others have gone.
+const MAX_NAMES: usize = 65_536;
+/// Frames that wait for others, in bytes; the rest waits in the socket.
+const MAX_WAITING_FRAMES: usize = 4 << 20;
+/// Records that wait for others, in bytes; beyond it no ring is read until some have gone.
+const MAX_WAITING: usize = 24 << 20;
+/// How often the writers' leases are renewed and the epoch moves.
+const LEASE_EVERY: Duration = Duration::from_millis(500);
+const EPOCH_EVERY: Duration = Duration::from_millis(100);
+/// How often the directory is looked at while nothing asks for it.
+const SCAN_EVERY: Duration = Duration::from_millis(10);
+/// How often the bytes of all rings are counted again.
+const RECOUNT_EVERY: Duration = Duration::from_secs(1);
+/// How often processes that share a ring with living ones are looked for.
+const PROCESSES_EVERY: Duration = Duration::from_millis(500);
+/// How often an empty chunk tells the assembler the time while lines may be unfinished.
+const TICK_EVERY: Duration = Duration::from_millis(200);
+/// Longest pause between two passes.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+/// Longest time that rings in use are followed after the request to stop.
+const FINISH_WITHIN: Duration = Duration::from_millis(500);
+
+/// What the drain thread has to tell at its end.
+#[derive(Debug, Default)]
+pub(crate) struct DrainReport {
+    pub(crate) hostile: Vec<Hostile>,
+    pub(crate) unringed: (u64, u64),
+    /// Processes hold rings, or files had to stay: the directory is still there.
+    pub(crate) directory_kept: bool,
+}
+
+/// The drain thread's state.
+pub(crate) struct Drain {
+    directory: TapDirectory,
+    shared: Arc<Shared>,
+    outlet: Outlet,
+    feeders: Receiver<FeederMessage>,
+    rings: BTreeMap<RingId, Reading>,
+    /// Names of files that are being read, wait for their removal, or broke the rules.
+    known: HashMap<String, bool>,
+    /// Rings that ended and whose last records are not safe yet.
+    ended: HashMap<RingId, RingReader>,
+    /// Rings that stand for feeders, and their processes.
+    fed: HashMap<u32, (RingId, u32)>,
+    frames: Frames,
+    /// Bytes of frames in `merge`.
+    waiting_frames: usize,
+    merge: Merge<Item>,
+    chunk: Chunk,
+    next_ring: RingId,
+    quiet: Duration,
+    remove_at_end: bool,
+    /// The directory was looked at.
+    scanned: bool,
+    /// A ticket was missing at the end of the last pass.
+    is_waiting: bool,
+    /// It was said that names of rings stay in the directory.
+    told_of_names: bool,
+    /// The push thread should look at `Shared::hurry`, even if there is no chunk for it.
+    wake_push: bool,
+    timers: Timers,
+    pid_namespace: u64,
+    epoch: u32,
+    report: DrainReport,
+}
+
+/// A ring and what is being done about it.
+struct Reading {
+    reader: RingReader,
+    /// Nothing was new in the last pass.
+    idle: bool,
+    /// When it was last asked whether processes hold it.
+    asked: Option<Instant>,
+    /// No process holds it: this pass reads it for the last time.
+    free: bool,
+    processes: HashSet<u32>,
+    /// Processes that are gone; told when all that they wrote is.
+    gone: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Timers {
+    started: Instant,
+    lease: Option<Instant>,
+    epoch: Option<Instant>,
+    /// When to look at the directory again.
+    scan: Option<Instant>,
+    recount: Option<Instant>,
+    processes: Option<Instant>,
+    tick: Instant,
+    /// When something last came.
+    active: Option<Instant>,
+}
+
+/// A record that waits for its turn.
+#[derive(Debug)]
+enum Item {
+    Ring { ring: RingId, parsed: Parsed },
+    Frame(Box<HeldFrame>),
+}
+
+/// What one pass did.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pass {
+    bytes: u64,
+    /// A ticket is missing.
+    waiting: bool,
+    /// Nothing could be read because chunks wait.
+    blocked: bool,
+}
+
+impl Drain {
+    pub(crate) fn new(
+        directory: TapDirectory,
+        shared: Arc<Shared>,
+        outlet: Outlet,
+        feeders: Receiver<FeederMessage>,
+        quiet: Duration,
+        remove_at_end: bool,
+    ) -> Self {
+        let started = Instant::now();
+        Self {
+            merge: Merge::new(directory.first_ticket()),
+            directory,
+            shared,
+            next_ring: outlet.next_ring(),
+            outlet,
+            feeders,
+            rings: BTreeMap::new(),
+            known: HashMap::new(),
+            ended: HashMap::new(),
+            fed: HashMap::new(),
+            frames: Frames::new(),
+            waiting_frames: 0,
+            chunk: Chunk::default(),
+            quiet,
+            remove_at_end,
+            scanned: false,
+            is_waiting: false,
+            told_of_names: false,
+            wake_push: false,
+            timers: Timers {
+                started,
+                lease: None,
+                epoch: None,
+                scan: None,
+                recount: None,
+                processes: None,
+                tick: started,
+                active: None,
+            },
+            pid_namespace: own_pid_namespace(),
+            epoch: std::process::id(),
+            report: DrainReport::default(),
+        }
+    }
+
+    /// Works until asked to stop and everything is handed over, or until the deadline.
+    pub(crate) fn run(mut self) -> DrainReport {
+        let mut pause = Duration::ZERO;
+        let mut asked = None;
+        loop {
+            let pass = self.pass();
+            let quiet = pass.bytes == 0 && !pass.blocked && self.is_quiet();
+            self.shared.passed(quiet);
+            if let Some(deadline) = self.shared.deadline() {
+                let done = pass.bytes == 0 && !pass.waiting && !pass.blocked;
+                if done && self.feeders.is_empty() || Self::is_late(&pass, deadline, &mut asked) {
+                    break;
+                }
+                pause = Duration::ZERO;
+            }
+            pause = match pass {
+                Pass { blocked: true, .. } => Duration::from_millis(5),
+                Pass { bytes, .. } if bytes >= CHUNK_SIZE as u64 / 4 => Duration::ZERO,
+                Pass { bytes, waiting, .. } if bytes > 0 || waiting => Duration::from_millis(1),
+                _ => (pause * 3 / 2 + Duration::from_micros(500)).min(LONGEST_PAUSE),
+            };
+            if pause.is_zero() {
+                std::thread::yield_now();
+            } else {
+                std::thread::park_timeout(pause);
+            }
+        }
+        self.finish()
+    }
+
+    /// Whether it is time to end although there is more: writers that never stop are followed only for
+    /// so long, a slow sink is given most of the time that there is.
+    fn is_late(pass: &Pass, deadline: Instant, asked: &mut Option<(Instant, bool)>) -> bool {
+        let now = Instant::now();
+        let (asked, slow) = asked.get_or_insert((now, false));
+        *slow |= pass.blocked;
+        let longest = deadline.saturating_duration_since(*asked) * 3 / 4;
+        let patience = if *slow { longest } else { longest.min(FINISH_WITHIN) };
+        now.saturating_duration_since(*asked) >= patience
+    }
+
+    /// Once over everything.
+    fn pass(&mut self) -> Pass {
+        let at = Instant::now();
+        self.chunk.now = now().max(self.chunk.now);
+        self.take_back();
+        self.outlet.retry();
+        let blocked = self.outlet.is_full();
+        self.keep_time(at, blocked);
+        if blocked {
+            return Pass { blocked, ..Pass::default() };
+        }
+        // Who asks whether all is quiet, or to stop, means the rings that were just made too. And a ticket
+        // that is missing is given up only after a look that began later than it was missed: what was
+        // written before a record that is here is in a ring that is there by then.
+        let matters = self.rings.is_empty() || self.is_waiting || self.shared.deadline().is_some();
+        if matters || self.timers.scan.is_none_or(|next| at >= next) {
+            self.scan();
+        }
+        let mut pass = Pass::default();
+        pass.bytes += self.take_feeds();
+        pass.bytes += self.take_frames();
+        pass.bytes += self.read_rings(at);
+        pass.waiting = self.merge_records(at);
+        let over = self.rings_at_their_end();
+        if pass.waiting || !over.is_empty() || self.has_gone_processes() {
+            // What is missing may be in a ring that has just been made, and so may what a process wrote
+            // last that is gone now.
+            self.scan();
+            pass.bytes += self.take_frames();
+            pass.bytes += self.read_rings(at);
+            pass.waiting = self.merge_records(at);
+        }
+        self.is_waiting = pass.waiting;
+        if !pass.waiting && !self.outlet.is_full() {
+            self.tell_gone_processes(&pass);
+            self.end_rings(&over);
+        }
+        if pass.bytes > 0 {
+            self.timers.active = Some(at);
+        }
+        self.tick(at);
+        self.seal();
+        pass
+    }
+
+    /// Whether nothing is left and no process could write more.
+    fn is_quiet(&self) -> bool {
+        self.rings.is_empty() && self.merge.is_empty() && self.fed.is_empty()
+    }
+
+    /// Leases, epoch, byte totals.
+    fn keep_time(&mut self, at: Instant, blocked: bool) {
+        let due = |timer: &mut Option<Instant>, every: Duration| {
+            let due = timer.is_none_or(|last| at - last >= every);
+            if due {
+                *timer = Some(at);
+            }
+            due
+        };
+        if due(&mut self.timers.epoch, EPOCH_EVERY) {
+            self.epoch = self.epoch.wrapping_add(1);
+            if let Err(error) = self.directory.beat(self.epoch, monotonic()) {
+                tracing::warn!(%error, "failed to write the control page");
+            }
+        }
+        // A collector that cannot hand on what it reads gives no promise to those who suppress.
+        if !blocked && due(&mut self.timers.lease, LEASE_EVERY) {
+            let lease = monotonic();
+            for reading in self.rings.values_mut() {
+                // A ring that cannot be written is found out when it is read.
+                if reading.reader.lease(lease).is_ok()
+                    && let Ok(true) = reading.reader.retire_if_stuck(lease)
+                {
+                    tracing::warn!(ring = reading.reader.name, "most lanes are stuck; retired");
+                }
+            }
+        }
+        if due(&mut self.timers.recount, RECOUNT_EVERY)
+            && let Err(error) = self.directory.recount_rings()
+        {
+            tracing::warn!(%error, "failed to count the rings' bytes");
+        }
+        if due(&mut self.timers.processes, PROCESSES_EVERY) {
+            self.find_gone_processes();
+        }
+    }
+
+    /// While lines may be unfinished, tells the time at least now and then.
+    fn tick(&mut self, at: Instant) {
+        if !self.chunk.is_empty() {
+            return;
+        }
+        let lately = |active: Instant| at - active <= self.quiet + 3 * TICK_EVERY;
+        if at - self.timers.tick >= TICK_EVERY && self.timers.active.is_some_and(lately) {
+            self.timers.tick = at;
+            self.outlet.put(std::mem::take(&mut self.chunk), self.next_ring);
+            self.chunk.now = now();
+        }
+    }
+
+    /// Sends the chunk on.
+    fn seal(&mut self) {
+        let rings: Vec<RingId> = self.rings.keys().copied().collect();
+        for ring in rings {
+            self.seal_promises(ring);
+        }
+        if self.chunk.is_empty() && !std::mem::take(&mut self.wake_push) {
+            return;
+        }
+        let mut next = self.outlet.fresh();
+        next.now = self.chunk.now;
+        let chunk = std::mem::replace(&mut self.chunk, next);
+        self.outlet.put(chunk, self.next_ring);
+        self.take_back();
+    }
+
+    fn seal_promises(&mut self, ring: RingId) {
+        let Some(reading) = self.rings.get_mut(&ring) else { return };
+        for (lane, position) in reading.reader.promises() {
+            self.chunk.releases.push(Release::Tail { ring, lane, position });
+        }
+    }
+
+    /// Lets go of what is safe.
+    fn take_back(&mut self) {
+        while let Some(mut chunk) = self.outlet.safe() {
+            for release in chunk.releases.drain(..) {
+                match release {
+                    Release::Tail { ring, lane, position } => {
+                        let Some(reading) = self.rings.get_mut(&ring) else { continue };
+                        if let Err(error) = reading.reader.release(lane, position) {
+                            self.drop_hostile(ring, &Hostility::Io(error));
+                        }
+                    }
+                    Release::Ring { ring } => self.remove_ring(ring),
+                    Release::Forget { ring } => self.outlet.forget(ring),
+                }
+            }
+            self.outlet.recycle(chunk);
+        }
+    }
+
+    /// The end: what is left is told, handed over and, as far as possible, waited for.
+    fn finish(mut self) -> DrainReport {
+        let deadline = self.shared.deadline().unwrap_or_else(Instant::now);
+        self.seal();
+        let rings: Vec<RingId> = self.rings.keys().copied().collect();
+        if self.outlet.is_durable() {
+            // The next collector goes on with them.
+            Operation::Flush.write(&mut self.chunk.bytes);
+        } else {
+            for ring in rings {
+                let Some(reading) = self.rings.get_mut(&ring) else { continue };
+                let told = tell_end(&mut self.chunk, ring, &mut reading.reader, RingEnd::Left);
+                if let Err(reason) = told {
+                    self.drop_hostile(ring, &reason);
+                }
+            }
+        }
+        for (_, (ring, _)) in self.fed.drain() {
+            Operation::RingEnd { ring, coverage: 0, how: RingEnd::Left }
+                .write(&mut self.chunk.bytes);
+            self.chunk.releases.push(Release::Forget { ring });
+        }
+        self.frames.end(&mut self.chunk);
+        self.seal();
+        self.outlet.close(deadline);
+        while Instant::now() < deadline && self.outlet.wait(deadline) {
+            self.take_back();
+        }
+        self.take_back();
+        for reading in self.rings.values() {
+            // Whoever suppresses writes must know at once that nobody reads any more.
+            if let Err(error) = reading.reader.lease(0) {
+                tracing::debug!(%error, ring = reading.reader.name, "failed to end a lease");
+            }
+        }
+        if let Err(error) = self.directory.beat(self.epoch.wrapping_add(1), 0) {
+            tracing::debug!(%error, "failed to write the control page");
+        }
+        self.report.unringed = self.directory.unringed_losses().unwrap_or_default();
+        let needed = !self.rings.is_empty() || !self.ended.is_empty();
+        self.report.directory_kept = true;
+        if self.remove_at_end && !needed {
+            match self.directory.remove() {
+                Ok(()) => self.report.directory_kept = false,
+                Err(error) => tracing::warn!(%error, "failed to remove the tap directory"),
+            }
+        }
+        self.shared.drain_is_over();
+        self.report
+    }
+}
+
+/// `CLOCK_MONOTONIC` in nanoseconds, as the library reads it.
+pub(crate) fn monotonic() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    (time.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64)
+}

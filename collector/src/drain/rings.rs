@@ -1,0 +1,238 @@
+//! Which rings are read: found, taken over, ended, thrown out, removed.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::{Drain, MAX_NAMES, MAX_RINGS, Reading, SCAN_EVERY};
+use crate::chunk::{Chunk, Release};
+use crate::counts::{Hostile, MAX_LISTED};
+use crate::operation::{Operation, RingEnd, RingId};
+use crate::ring_reader::{Hostility, RingReader};
+use crate::spool::Adoption;
+
+impl Drain {
+    /// Looks for new rings.
+    pub(super) fn scan(&mut self) {
+        let begun = Instant::now();
+        self.look_around();
+        // A directory full of files must not keep the thread from reading rings.
+        let took = begun.elapsed();
+        self.timers.scan = Some(begun + took + SCAN_EVERY.max(20 * took));
+    }
+
+    fn look_around(&mut self) {
+        let found = match self.directory.scan(MAX_NAMES) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, "failed to read the tap directory");
+                return;
+            }
+        };
+        for known in self.known.values_mut() {
+            *known = false;
+        }
+        for name in found.rings {
+            if let Some(seen) = self.known.get_mut(&name) {
+                *seen = true;
+            } else if self.rings.len() < MAX_RINGS {
+                self.known.insert(name.clone(), true);
+                self.adopt(&name);
+            }
+        }
+        if !std::mem::replace(&mut self.scanned, true) {
+            self.end_orphans();
+        }
+        if !found.too_many {
+            let (rings, ended) = (&self.rings, &self.ended);
+            self.known.retain(|name, seen| {
+                *seen
+                    || rings.values().any(|reading| reading.reader.name == *name)
+                    || ended.values().any(|ended| ended.name == *name)
+            });
+        }
+    }
+
+    pub(super) fn adopt(&mut self, name: &str) {
+        let opened = match self.directory.open_ring(name) {
+            Ok(opened) => opened,
+            // Its maker or another took it away again.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+            Err(error) => return self.hostile(name, &Hostility::Io(error)),
+        };
+        if opened.size == 0 {
+            // A ring that had to be emptied because it could not be removed.
+            return;
+        }
+        match RingReader::adopt(name, opened) {
+            Ok(mut reader) => {
+                let created = reader.info.created;
+                let ring = match self.outlet.find(name, created) {
+                    Some(known) if known.ended => {
+                        self.ended.insert(known.ring, reader);
+                        self.remove_ring(known.ring);
+                        return;
+                    }
+                    Some(known) => {
+                        reader.resume(&known.tails);
+                        known.ring
+                    }
+                    None => self.begin_ring(name, &reader),
+                };
+                // The next pass over the timers gives it its lease.
+                self.timers.lease = None;
+                let processes = HashSet::new();
+                let reading = Reading {
+                    reader,
+                    idle: false,
+                    asked: None,
+                    free: false,
+                    processes,
+                    gone: Vec::new(),
+                };
+                self.rings.insert(ring, reading);
+                self.shared.live_rings.store(self.rings.len() as u64, Ordering::Relaxed);
+            }
+            Err(reason) => self.hostile(name, &reason),
+        }
+    }
+
+    /// Gives a new ring its number and tells of it.
+    pub(super) fn begin_ring(&mut self, name: &str, reader: &RingReader) -> RingId {
+        let ring = self.next_ring;
+        self.next_ring += 1;
+        self.chunk.adoptions.push(Adoption {
+            ring,
+            created: reader.info.created,
+            ended: false,
+            name: name.to_owned(),
+            tails: reader.positions(),
+        });
+        Operation::Ring {
+            ring,
+            pid: reader.info.pid,
+            namespace: reader.info.pid_namespace,
+            name: name.as_bytes(),
+            executable: reader.info.executable_path(),
+            source: b"preload",
+        }
+        .write(&mut self.chunk.bytes);
+        ring
+    }
+
+    /// Ends what an earlier collector read from and is not there any more.
+    pub(super) fn end_orphans(&mut self) {
+        for known in self.outlet.known() {
+            let ring = known.ring;
+            if self.rings.contains_key(&ring) || self.ended.contains_key(&ring) {
+                continue;
+            }
+            if !known.ended {
+                Operation::RingEnd { ring, coverage: 0, how: RingEnd::Released }
+                    .write(&mut self.chunk.bytes);
+            }
+            self.chunk.releases.push(Release::Forget { ring });
+        }
+    }
+
+    /// A file is not read, or not any more.
+    pub(super) fn hostile(&mut self, name: &str, reason: &Hostility) {
+        tracing::warn!(ring = name, %reason, "ring is not read");
+        self.shared.saw_hostile();
+        if self.report.hostile.len() < MAX_LISTED {
+            let reason = reason.to_string();
+            self.report.hostile.push(Hostile { name: name.to_owned(), reason });
+        }
+    }
+
+    /// Rings that no process holds and that were read to their end.
+    pub(super) fn rings_at_their_end(&self) -> Vec<RingId> {
+        let over = self
+            .rings
+            .iter()
+            .filter(|(_, reading)| reading.free && reading.idle && reading.reader.buffered() == 0);
+        over.map(|(ring, _)| *ring).collect()
+    }
+
+    /// Ends rings that were at their end before the directory was looked at for the last time: what their
+    /// processes wrote into later rings is read by now.
+    pub(super) fn end_rings(&mut self, over: &[RingId]) {
+        for &ring in over {
+            self.seal_promises(ring);
+            let Some(mut reading) = self.rings.remove(&ring) else { continue };
+            let told = tell_end(&mut self.chunk, ring, &mut reading.reader, RingEnd::Released);
+            if let Err(reason) = told {
+                self.hostile(&reading.reader.name.clone(), &reason);
+                continue;
+            }
+            self.chunk.releases.push(Release::Ring { ring });
+            self.ended.insert(ring, reading.reader);
+            self.shared.live_rings.store(self.rings.len() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// A ring broke the rules: what it delivered stays, the rest is not read.
+    pub(super) fn drop_hostile(&mut self, ring: RingId, reason: &Hostility) {
+        let Some(reading) = self.rings.remove(&ring) else { return };
+        self.hostile(&reading.reader.name, reason);
+        let coverage = reading.reader.info.coverage;
+        Operation::RingEnd { ring, coverage, how: RingEnd::Hostile }.write(&mut self.chunk.bytes);
+        self.chunk.releases.push(Release::Forget { ring });
+        self.shared.live_rings.store(self.rings.len() as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn remove_ring(&mut self, ring: RingId) {
+        // Its lock is held until here: nobody can take the file for a living ring.
+        let Some(reader) = self.ended.remove(&ring) else { return };
+        let name = &reader.name;
+        match self.directory.remove_ring(name) {
+            Ok(()) => {
+                self.known.remove(name);
+                self.outlet.forget(ring);
+            }
+            // In a directory with a sticky bit that is another user's: its memory can be had back.
+            Err(error) => match reader.empty() {
+                Ok(()) => {
+                    if !std::mem::replace(&mut self.told_of_names, true) {
+                        tracing::warn!(
+                            %error,
+                            ring = name,
+                            "rings of other users are emptied, but their names stay; let the collector's \
+                             user own the tap directory (`logtap-injector --tap DIR`)"
+                        );
+                    }
+                }
+                Err(_) => tracing::warn!(%error, ring = name, "failed to remove a ring"),
+            },
+        }
+    }
+}
+
+/// Tells what was torn and lost, and that nothing follows.
+pub(super) fn tell_end(
+    chunk: &mut Chunk,
+    ring: RingId,
+    reader: &mut RingReader,
+    how: RingEnd,
+) -> Result<(), Hostility> {
+    if how == RingEnd::Released {
+        for torn in reader.torn()? {
+            let (slot, bytes) = torn.what.unzip();
+            if let Some(slot) = slot
+                && let Some((kind, path)) = reader.new_stream(slot)?
+            {
+                Operation::Stream { ring, slot, kind, path }.write(&mut chunk.bytes);
+            }
+            Operation::Torn { ring, slot, bytes }.write(&mut chunk.bytes);
+        }
+    }
+    for (slot, records, bytes) in reader.losses()? {
+        if let Some((kind, path)) = reader.new_stream(slot)? {
+            Operation::Stream { ring, slot, kind, path }.write(&mut chunk.bytes);
+        }
+        Operation::Loss { ring, slot, records, bytes }.write(&mut chunk.bytes);
+    }
+    let coverage = reader.coverage();
+    Operation::RingEnd { ring, coverage, how }.write(&mut chunk.bytes);
+    Ok(())
+}

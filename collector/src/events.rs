@@ -1,0 +1,53 @@
+//! What went wrong on the way to the sink, in one type: each event is logged here and nowhere else.
+
+use std::time::Duration;
+
+/// Something that a person should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A push failed and is tried again.
+    Retry { lines: u64, wait: Duration, reason: String },
+    /// The sink will never take these lines: they are dropped.
+    Refused { lines: u64, reason: String },
+    /// The collector stopped before the sink took these lines.
+    Undelivered { lines: u64, reason: String },
+    /// The same, and they are in the spool.
+    Kept { lines: u64, reason: String },
+    /// Bytes of the spool could not be read.
+    DamagedSpool { segment: u64, bytes: u64 },
+    /// The spool cannot be used any more.
+    SpoolFailed { reason: String },
+    /// Operations could not be read: a defect of ours, or of the memory.
+    DamagedChunk { bytes: usize },
+}
+
+/// Logs an event: a warning where we recover, an error where data is lost.
+pub(crate) fn report(event: &Event) {
+    match event {
+        Event::Retry { lines, wait, reason } => {
+            tracing::warn!(lines, ?wait, reason, "push failed, trying again");
+        }
+        Event::Refused { lines, reason } => {
+            tracing::error!(lines, reason, "the sink refused lines; they are dropped");
+        }
+        Event::Undelivered { lines, reason } => {
+            tracing::error!(lines, reason, "lines were not delivered in time");
+        }
+        Event::Kept { lines, reason } => {
+            tracing::warn!(
+                lines,
+                reason,
+                "lines were not delivered in time; they are in the spool"
+            );
+        }
+        Event::DamagedSpool { segment, bytes } => {
+            tracing::error!(segment, bytes, "a part of the spool is damaged and was dropped");
+        }
+        Event::SpoolFailed { reason } => {
+            tracing::error!(reason, "the spool failed; nothing is delivered until a restart");
+        }
+        Event::DamagedChunk { bytes } => {
+            tracing::error!(bytes, "operations could not be read; the rest of them is dropped");
+        }
+    }
+}

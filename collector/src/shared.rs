@@ -1,0 +1,164 @@
+//! What the threads of one collector share: flags, live counts and the request to stop.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::counts::{Counts, MAX_LISTED, MAX_STARTED, Programs, Unreached};
+
+/// Most paths of tapped files that are remembered.
+const MAX_FILES: usize = 10_000;
+
+/// State shared by drain thread, push thread and owner.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Bytes of chunks that were sent and are not safe yet.
+    pub(crate) in_flight: AtomicUsize,
+    /// A ring fills up: complete the batch now.
+    pub(crate) hurry: AtomicBool,
+    /// Rings that are being read.
+    pub(crate) live_rings: AtomicU64,
+    failing: AtomicBool,
+    counts: Mutex<Counts>,
+    hostile: AtomicU64,
+    files: Mutex<BTreeSet<Vec<u8>>>,
+    programs: Mutex<Programs>,
+    passes: Mutex<Passes>,
+    passed: Condvar,
+    stop: Mutex<Option<Instant>>,
+    stopping: AtomicBool,
+    stop_asked: Condvar,
+}
+
+/// Passes of the drain thread over all rings.
+#[derive(Clone, Copy, Debug, Default)]
+struct Passes {
+    number: u64,
+    /// When the last one ended.
+    at: Option<Instant>,
+    /// The last pass found nothing and knows of no process that could write.
+    quiet: bool,
+    /// The drain thread is gone.
+    over: bool,
+}
+
+impl Shared {
+    /// The live counts.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { hostile: self.hostile.load(Ordering::Relaxed), ..*locked(&self.counts) }
+    }
+
+    pub(crate) fn update_counts(&self, update: impl FnOnce(&mut Counts)) {
+        update(&mut locked(&self.counts));
+    }
+
+    pub(crate) fn saw_hostile(&self) {
+        self.hostile.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the last push failed.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn push_failed(&self, failed: bool) {
+        self.failing.store(failed, Ordering::Relaxed);
+    }
+
+    /// A writer gave this path.
+    pub(crate) fn saw_file(&self, path: &[u8]) {
+        let mut files = locked(&self.files);
+        if files.len() < MAX_FILES && !files.contains(path) {
+            files.insert(path.to_vec());
+        }
+    }
+
+    pub(crate) fn files(&self) -> BTreeSet<Vec<u8>> {
+        locked(&self.files).clone()
+    }
+
+    /// A process was about to run this program, with or without the library in its environment.
+    pub(crate) fn saw_program(&self, pid: u32, program: &[u8], with_library: bool) {
+        let program = String::from_utf8_lossy(program).into_owned();
+        let mut programs = locked(&self.programs);
+        if !with_library && programs.unreached.len() < MAX_LISTED {
+            programs.unreached.push(Unreached { pid, program });
+        } else if with_library && programs.started.len() < MAX_STARTED {
+            programs.started.entry(program).or_insert(pid);
+        }
+    }
+
+    pub(crate) fn programs(&self) -> Programs {
+        locked(&self.programs).clone()
+    }
+
+    /// The drain thread has been over all rings.
+    pub(crate) fn passed(&self, quiet: bool) {
+        let mut passes = locked(&self.passes);
+        passes.number += 1;
+        passes.at = Some(Instant::now());
+        passes.quiet = quiet;
+        self.passed.notify_all();
+    }
+
+    /// When the drain thread was last over all rings.
+    pub(crate) fn last_pass(&self) -> Option<Instant> {
+        locked(&self.passes).at
+    }
+
+    /// Rings that are being read.
+    pub(crate) fn rings_now(&self) -> u64 {
+        self.live_rings.load(Ordering::Relaxed)
+    }
+
+    /// The drain thread is gone.
+    pub(crate) fn drain_is_over(&self) {
+        locked(&self.passes).over = true;
+        self.passed.notify_all();
+    }
+
+    /// Waits for a pass that began after this call, at most `patience`. Whether it found nothing.
+    pub(crate) fn is_quiet(&self, patience: Duration, wake: impl Fn()) -> bool {
+        let until = Instant::now() + patience;
+        let mut passes = locked(&self.passes);
+        let begun = passes.number;
+        while passes.number < begun + 2 && !passes.over {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            wake();
+            let waited = self.passed.wait_timeout(passes, left);
+            passes = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        passes.quiet
+    }
+
+    /// Asks all threads to finish before `deadline`.
+    pub(crate) fn ask_to_stop(&self, deadline: Instant) {
+        *locked(&self.stop) = Some(deadline);
+        self.stopping.store(true, Ordering::Release);
+        self.stop_asked.notify_all();
+    }
+
+    /// Until when to finish, if asked to.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        if !self.stopping.load(Ordering::Acquire) {
+            return None;
+        }
+        *locked(&self.stop)
+    }
+
+    /// Waits, but not once somebody asks to stop. Returns the deadline then.
+    pub(crate) fn wait(&self, time: Duration) -> Option<Instant> {
+        let stop = locked(&self.stop);
+        let waited = self.stop_asked.wait_timeout_while(stop, time, |stop| stop.is_none());
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// Locks; what a panicking thread left is still plain numbers.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
