@@ -1,0 +1,14 @@
+//! What can be learned from a capture: one function a command.
+//!
+//! Each takes a directory and options and returns a report that can be serialised. Nothing is printed
+//! here, and nothing is written. What could not be read is part of the report, not the end of it.
+
+mod grep;
+mod inspect;
+mod needle;
+mod timeline;
+
+pub use grep::{FileMatches, GrepError, GrepOptions, GrepReport, Match, grep};
+pub use inspect::{InspectReport, LabelValue, inspect};
+pub use logtap_capture::{CaptureError, Filter, Line, Metadata, Timestamp};
+pub use timeline::Bucket;

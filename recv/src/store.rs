@@ -1,0 +1,191 @@
+//! Batches in, capture out: redaction and the one writer behind a lock.
+//!
+//! What [`Store::append`] has returned for is in the capture, whatever happens to the process.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use logtap_capture::{Appended, CaptureError, Redactor, Totals, Writer, WriterOptions};
+use logtap_loki::Batch;
+
+/// How a store keeps its capture.
+#[derive(Clone, Debug, Default)]
+pub struct StoreOptions {
+    /// Sizes, cap and compression.
+    pub writer: WriterOptions,
+}
+
+/// A failure to store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The capture could not be written.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// It was closed before.
+    #[error("capture `{}` is closed", .directory.display())]
+    Closed {
+        /// The capture directory.
+        directory: PathBuf,
+    },
+}
+
+impl StoreError {
+    /// Whether the same batch may be stored later, when there is room again.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Capture(error) if error.is_full())
+    }
+
+    /// Whether the batch itself is wrong and will never be stored.
+    pub fn is_bad_batch(&self) -> bool {
+        matches!(self, Self::Capture(CaptureError::BadOrigin { .. }))
+    }
+}
+
+/// What a store has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Lines stored.
+    pub lines: u64,
+    /// Their bytes, as the programs wrote them.
+    pub bytes: u64,
+    /// Lines that were stored before and sent again.
+    pub skipped: u64,
+    /// Batches that could not be stored.
+    pub failures: u64,
+}
+
+/// A capture that takes batches, from any thread.
+#[derive(Debug)]
+pub struct Store {
+    directory: PathBuf,
+    redactor: Redactor,
+    writer: Mutex<Option<Writer>>,
+    lines: AtomicU64,
+    bytes: AtomicU64,
+    skipped: AtomicU64,
+    failures: AtomicU64,
+    disk_bytes: AtomicU64,
+}
+
+impl Store {
+    /// Begins a capture in a directory, or continues the one that is there.
+    pub fn create(directory: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        let writer = Writer::open(directory, options.writer)?;
+        let disk_bytes = writer.disk_bytes();
+        Ok(Self {
+            directory: directory.to_owned(),
+            redactor: Redactor::none(),
+            writer: Mutex::new(Some(writer)),
+            lines: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            disk_bytes: AtomicU64::new(disk_bytes),
+        })
+    }
+
+    /// Stores a batch completely or not at all; skips what is stored already.
+    pub fn append(&self, batch: &Batch) -> Result<Appended, StoreError> {
+        let redacted = self.redactor.redact(batch);
+        let outcome = match self.writer().as_mut() {
+            Some(writer) => {
+                let outcome = writer.append(&redacted);
+                self.disk_bytes.store(writer.disk_bytes(), Ordering::Relaxed);
+                outcome.map_err(StoreError::from)
+            }
+            None => Err(self.closed()),
+        };
+        match &outcome {
+            Ok(appended) => {
+                let stored = batch.entries.iter().skip(appended.skipped as usize);
+                let bytes = stored.map(|entry| u64::from(entry.length)).sum();
+                self.lines.fetch_add(appended.stored, Ordering::Relaxed);
+                self.bytes.fetch_add(bytes, Ordering::Relaxed);
+                self.skipped.fetch_add(appended.skipped, Ordering::Relaxed);
+            }
+            Err(_) => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        outcome
+    }
+
+    /// Ends the capture; waits until everything is compressed.
+    pub fn close(&self) -> Result<Totals, StoreError> {
+        let writer = self.writer().take().ok_or_else(|| self.closed())?;
+        Ok(writer.close()?)
+    }
+
+    /// What was done so far. Never waits.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            lines: self.lines.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            skipped: self.skipped.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Bytes of the data files after the last batch. Never waits.
+    pub fn disk_bytes(&self) -> u64 {
+        self.disk_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The capture directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Option<Writer>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn closed(&self) -> StoreError {
+        StoreError::Closed { directory: self.directory.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logtap_loki::Origin;
+
+    fn batch() -> Batch {
+        let mut batch = Batch::new();
+        batch.streams.push(vec![("app".into(), "web".into())]);
+        batch.push(0, 1, 0, b"one");
+        batch.push(0, 2, 0, b"three");
+        batch.origin = Some(Origin { source: "s".into(), first: 1, last: 2 });
+        batch
+    }
+
+    #[test]
+    fn counts_what_it_stores_and_what_it_skips() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::create(directory.path(), StoreOptions::default()).unwrap();
+        assert_eq!(store.append(&batch()).unwrap(), Appended { stored: 2, skipped: 0 });
+        let mut more = batch();
+        more.push(0, 3, 0, b"x");
+        more.origin = Some(Origin { source: "s".into(), first: 1, last: 3 });
+        assert_eq!(store.append(&more).unwrap(), Appended { stored: 1, skipped: 2 });
+        more.origin = Some(Origin { source: "s".into(), first: 1, last: 9 });
+        assert!(store.append(&more).unwrap_err().is_bad_batch());
+        let counts = Counts { lines: 3, bytes: 9, skipped: 2, failures: 1 };
+        assert_eq!(store.counts(), counts);
+        assert!(store.disk_bytes() > 0);
+        assert_eq!(store.close().unwrap().lines, 3);
+        assert!(matches!(store.close(), Err(StoreError::Closed { .. })));
+        assert!(matches!(store.append(&batch()), Err(StoreError::Closed { .. })));
+    }
+
+    #[test]
+    fn continues_a_capture() {
+        let directory = tempfile::tempdir().unwrap();
+        for (stored, skipped) in [(2, 0), (0, 2)] {
+            let store = Store::create(directory.path(), StoreOptions::default()).unwrap();
+            assert_eq!(store.append(&batch()).unwrap(), Appended { stored, skipped });
+            assert_eq!(store.close().unwrap().lines, 2);
+        }
+    }
+}
