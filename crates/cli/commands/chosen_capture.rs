@@ -1,0 +1,72 @@
+//! Which capture a command means: the one that was named, or the newest one here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use logtap_analysis::{CaptureError, Metadata, Timestamp};
+
+use crate::failure::{CommandError, Kind};
+
+/// The file that makes a directory a capture.
+const METADATA: &str = "metadata.json";
+
+/// The directory that was named; else this one, if it is a capture; else the newest capture in it.
+pub(crate) fn choose(named: Option<&Path>) -> Result<PathBuf, CommandError> {
+    match named {
+        Some(directory) => Ok(directory.to_path_buf()),
+        None if Path::new(METADATA).is_file() => Ok(PathBuf::from(".")),
+        None => newest(Path::new(".")).ok_or_else(|| {
+            CommandError::new(Kind::NotFound, "there is no capture in this directory")
+                .hinted("name one, or make one: logtap run -- CMD")
+        }),
+    }
+}
+
+/// The capture that was begun last; among equals the last by name.
+fn newest(parent: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(parent).ok()?;
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.join(METADATA).is_file())
+        .map(|path| (started(&path), path))
+        .max()
+        .map(|(_, path)| path)
+}
+
+/// A capture whose metadata does not say is older than all others.
+fn started(directory: &Path) -> Option<Timestamp> {
+    Metadata::read(directory).ok()?.started
+}
+
+/// A capture that cannot be read is not there, unless the system says otherwise.
+pub(crate) fn unreadable(error: CaptureError) -> CommandError {
+    match error {
+        CaptureError::NotACapture { .. } => CommandError::new(Kind::NotFound, error),
+        other => CommandError::caused(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_by_its_own_time_is_chosen() {
+        let parent = tempfile::tempdir().unwrap();
+        let capture = |name: &str, started: &str| {
+            let directory = parent.path().join(name);
+            fs::create_dir(&directory).unwrap();
+            let text = format!(r#"{{"version":1,"format":"jsonl","started":"{started}"}}"#);
+            fs::write(directory.join(METADATA), text).unwrap();
+        };
+        assert_eq!(newest(parent.path()), None);
+        capture("old", "2024-01-01T00:00:00Z");
+        capture("new", "2025-01-01T00:00:00Z");
+        capture("another", "2024-06-01T00:00:00Z");
+        capture("broken", "yesterday");
+        assert_eq!(newest(parent.path()), Some(parent.path().join("new")));
+        capture("newer", "2025-01-01T00:00:00Z");
+        assert_eq!(newest(parent.path()), Some(parent.path().join("newer")));
+    }
+}

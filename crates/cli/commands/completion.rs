@@ -1,0 +1,26 @@
+//! `logtap completion`: a script that completes logtap's words in a shell.
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::args::Cli;
+use crate::commands::Ending;
+use crate::failure::CommandError;
+use crate::output::Printer;
+
+/// Print a script that completes logtap's commands and options in a shell
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  source <(logtap completion bash)
+  logtap completion fish > ~/.config/fish/completions/logtap.fish")]
+pub(crate) struct CompletionArgs {
+    /// The shell
+    shell: Shell,
+}
+
+pub(crate) fn run(args: &CompletionArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "logtap", &mut script);
+    std::io::Write::write_all(printer.answers(), &script)?;
+    Ok(Ending::OK)
+}

@@ -1,0 +1,175 @@
+//! `logtap grep`: the lines of a capture that match a pattern.
+
+use std::io::{IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use logtap_analysis::{Filter, GrepError, GrepOptions, Line, Timestamp, grep};
+
+use super::chosen_capture;
+use crate::commands::Ending;
+use crate::commands::run::plural;
+use crate::failure::{CommandError, Kind};
+use crate::output::Printer;
+
+/// Print the lines whose message, or a value of whose labels, matches a pattern
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  logtap grep 'timeout|refused'
+  logtap grep -i error ./capture --label stream=stderr --from 2026-01-15T10:00:00Z
+  logtap grep --count . ./capture
+
+The pattern is a regular expression, found anywhere. Lines are printed as text on a terminal and
+as the JSON lines of the capture elsewhere. No match is no failure.")]
+pub(crate) struct GrepArgs {
+    /// The regular expression
+    pattern: String,
+    /// The capture [default: the newest one here]
+    dir: Option<PathBuf>,
+    /// Take upper and lower case as the same
+    #[arg(short, long)]
+    ignore_case: bool,
+    /// Only lines with this label; all that are named must hold
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',', value_parser = pair)]
+    label: Vec<(String, String)>,
+    /// Only lines from this time on, as 2026-01-15T10:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<Timestamp>,
+    /// Only lines up to this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<Timestamp>,
+    /// Print only how many lines match in each file
+    #[arg(long)]
+    count: bool,
+    /// How lines are printed
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) json: bool,
+}
+
+/// How lines are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// As they stand in the capture
+    Json,
+    /// Time, labels and message
+    Text,
+}
+
+pub(crate) fn run(args: &GrepArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
+    let directory = chosen_capture::choose(args.dir.as_deref())?;
+    let options = GrepOptions {
+        pattern: args.pattern.clone(),
+        ignore_case: args.ignore_case,
+        filter: Filter { from: args.from, to: args.to, labels: args.label.clone() },
+        count_only: args.count,
+        threads: None,
+    };
+    let format = match (args.json, args.format) {
+        (true, _) => Format::Json,
+        (false, Some(format)) => format,
+        (false, None) if std::io::stdout().is_terminal() => Format::Text,
+        (false, None) => Format::Json,
+    };
+    let mut broken = None;
+    let report = grep(&directory, &options, |found| {
+        let line = match format {
+            Format::Json => None,
+            Format::Text => found.entry(),
+        };
+        let out = printer.answers();
+        let written = match line {
+            Some(line) => show(&line, out),
+            None => out.write_all(found.line).and_then(|()| out.write_all(b"\n")),
+        };
+        match written {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                broken = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    });
+    if let Some(error) = broken {
+        return Err(error.into());
+    }
+    let report = report.map_err(failed)?;
+    if args.count {
+        for file in &report.files {
+            printer.line(format_args!("{}\t{}", file.file, file.matches))?;
+        }
+    }
+    for damage in &report.damaged {
+        printer.note(format_args!("warning: {damage}"));
+    }
+    if !report.damaged.is_empty() {
+        let text = format!("{} could not be read", plural(report.damaged.len() as u64, "file"));
+        printer.finish()?;
+        return Err(CommandError::new(Kind::Internal, text));
+    }
+    Ok(Ending::OK)
+}
+
+/// `10:19:59.001 [web stderr] message`, with the exact bytes of the message.
+fn show(line: &Line<'_>, out: &mut impl Write) -> std::io::Result<()> {
+    let time = line.timestamp.to_string();
+    let clock = time.get(11..).unwrap_or(&time).trim_end_matches('Z');
+    let (second, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+    let label = |wanted: &str| {
+        let found = line.labels.iter().find(|(name, _)| name == wanted);
+        found.map(|(_, value)| value.as_ref()).filter(|value| !value.is_empty())
+    };
+    let source: Vec<_> =
+        [label("app"), label("file").or_else(|| label("stream"))].into_iter().flatten().collect();
+    let source = if source.is_empty() { "-".to_owned() } else { source.join(" ") };
+    write!(out, "{second}.{fraction:0<3.3} [{source}] ")?;
+    out.write_all(&line.bytes())?;
+    out.write_all(b"\n")
+}
+
+fn failed(error: GrepError) -> CommandError {
+    match error {
+        GrepError::Pattern(_) => CommandError::new(Kind::Arguments, error),
+        GrepError::Capture(error) => chosen_capture::unreadable(error),
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a label is NAME=VALUE".to_owned()),
+    }
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).ok_or_else(|| "a time is written as 2026-01-15T10:00:00Z".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(line: &str) -> String {
+        let mut out = Vec::new();
+        show(&Line::parse(line.as_bytes()).unwrap(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_line_of_text_has_time_source_and_message() {
+        let line = r#"{"ts":"2026-01-15T10:19:59.001234Z","labels":{"app":"web","stream":"stderr"},"msg":"no \"way\""}"#;
+        assert_eq!(shown(line), "10:19:59.001 [web stderr] no \"way\"\n");
+        let bare = r#"{"ts":"2026-01-15T10:19:59Z","labels":{},"msg":"m"}"#;
+        assert_eq!(shown(bare), "10:19:59.000 [-] m\n");
+    }
+
+    #[test]
+    fn values_are_checked() {
+        assert_eq!(pair("app="), Ok(("app".to_owned(), String::new())));
+        assert!(pair("=x").is_err() && pair("app").is_err());
+        assert!(time("10:00").is_err());
+    }
+}

@@ -1,0 +1,155 @@
+//! `logtap inspect`: what a capture holds, at a glance.
+
+use std::path::PathBuf;
+
+use logtap_analysis::{Bucket, InspectReport, LabelValue, Timestamp, inspect};
+
+use super::chosen_capture;
+use crate::commands::Ending;
+use crate::commands::run::{plural, size};
+use crate::failure::CommandError;
+use crate::output::Printer;
+
+/// Values of a label that are shown.
+const SHOWN_VALUES: usize = 10;
+/// Columns of the timeline.
+const COLUMNS: usize = 60;
+const GLYPHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// Show how large a capture is, what labels it has and when its lines are from
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  logtap inspect                 the newest capture in this directory
+  logtap inspect ./capture --json")]
+pub(crate) struct InspectArgs {
+    /// The capture [default: the newest one here]
+    dir: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+pub(crate) fn run(args: &InspectArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
+    let directory = chosen_capture::choose(args.dir.as_deref())?;
+    let report = inspect(&directory, None).map_err(chosen_capture::unreadable)?;
+    if args.json {
+        printer.json(&report)?;
+    } else {
+        printer.line(text(&report))?;
+    }
+    for damage in &report.damaged {
+        printer.note(format_args!("warning: {damage}"));
+    }
+    Ok(Ending::OK)
+}
+
+fn text(report: &InspectReport) -> String {
+    let mut lines = vec![row("capture", &report.dir)];
+    if let (Some(from), Some(to)) = (report.data_from, report.data_to) {
+        lines.push(row("period", &format!("{from} to {to}{}", lasting(from, to))));
+    }
+    lines.push(row("lines", &plural(report.total_lines, "line")));
+    let on_disk = format!("{} in {}", size(report.disk_size), plural(report.files as u64, "file"));
+    let data = if report.total_bytes == report.disk_size {
+        on_disk
+    } else {
+        format!("{on_disk}, {} before compression", size(report.total_bytes))
+    };
+    lines.push(row("size", &data));
+    if report.live {
+        lines.push(row("state", "being written, or ended without a word"));
+    }
+    for (name, values) in &report.labels {
+        lines.push(String::new());
+        lines.push(format!("{name}:"));
+        lines.extend(label(values, report.total_lines));
+    }
+    if report.timeline.len() > 1 {
+        lines.push(String::new());
+        lines.push(format!("timeline, {}:", report.bucket_width));
+        lines.extend(timeline(&report.timeline));
+    }
+    lines.join("\n")
+}
+
+fn row(name: &str, value: &str) -> String {
+    format!("{name:<8} {value}")
+}
+
+fn lasting(from: Timestamp, to: Timestamp) -> String {
+    let seconds = to.0.saturating_sub(from.0) as f64 / 1e9;
+    match seconds {
+        ..1.0 => String::new(),
+        1.0..120.0 => format!(" ({seconds:.0} s)"),
+        120.0..7200.0 => format!(" ({:.0} min)", seconds / 60.0),
+        _ => format!(" ({:.1} h)", seconds / 3600.0),
+    }
+}
+
+fn label(values: &[LabelValue], total: u64) -> Vec<String> {
+    let shown = &values[..values.len().min(SHOWN_VALUES)];
+    let width = shown.iter().map(|value| value.value.chars().count()).max().unwrap_or(0);
+    let mut lines: Vec<_> = shown
+        .iter()
+        .map(|value| {
+            let share = value.lines as f64 * 100.0 / total.max(1) as f64;
+            let share = if share < 0.05 { "< 0.1".to_owned() } else { format!("{share:.1}") };
+            format!(
+                "  {:width$}  {:>16}  {:>10}  {share:>5} %",
+                value.value,
+                plural(value.lines, "line"),
+                size(value.bytes)
+            )
+        })
+        .collect();
+    if values.len() > shown.len() {
+        lines.push(format!("  and {} more", plural((values.len() - shown.len()) as u64, "value")));
+    }
+    lines
+}
+
+/// Rows of glyphs, each with the time at which it begins.
+fn timeline(buckets: &[Bucket]) -> Vec<String> {
+    let most = buckets.iter().map(|bucket| bucket.lines).max().unwrap_or(0).max(1);
+    let glyph = |lines: u64| match lines {
+        0 => ' ',
+        lines => {
+            let level = u128::from(lines) * (GLYPHS.len() as u128 - 1) / u128::from(most);
+            GLYPHS.get(level as usize).copied().unwrap_or('█')
+        }
+    };
+    buckets
+        .chunks(COLUMNS)
+        .map(|row| {
+            let begins = row.first().map(|bucket| bucket.time.to_string()).unwrap_or_default();
+            let minute = begins.get(..16).unwrap_or(&begins).replace('T', " ");
+            let glyphs: String = row.iter().map(|bucket| glyph(bucket.lines)).collect();
+            format!("  {minute}  {}", glyphs.trim_end())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeline_shows_ups_and_downs() {
+        let bucket =
+            |minute: i64, lines| Bucket { time: Timestamp(minute * 60_000_000_000), lines };
+        let buckets = [bucket(0, 1), bucket(1, 0), bucket(2, 70), bucket(3, 35)];
+        assert_eq!(timeline(&buckets), ["  1970-01-01 00:00  ▁ █▄"]);
+    }
+
+    #[test]
+    fn rare_values_are_not_rounded_to_nothing() {
+        let values = [("a", 99_999), ("b", 1)].map(|(value, lines)| LabelValue {
+            value: value.to_owned(),
+            lines,
+            bytes: lines,
+        });
+        let lines = label(&values, 100_000);
+        assert!(lines[0].ends_with("100.0 %"), "{lines:?}");
+        assert!(lines[1].ends_with("< 0.1 %"), "{lines:?}");
+    }
+}

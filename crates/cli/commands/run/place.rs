@@ -1,0 +1,199 @@
+//! Directories of ours in shared places: for rings and for the library, until nobody needs them.
+//!
+//! ```text
+//!  BASE/logtap-USER-RANDOM/           0711: to be passed through, not to be listed
+//!      lock                           flock held by the `logtap run` that made it
+//!      liblogtap.so                   0555, where files of BASE can be executed
+//!      RANDOM/                        the tap directory, where BASE is memory
+//! ```
+//! Refuses to remove what a living process maps or names in its environment: the next run looks
+//! again.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+use super::processes;
+
+/// Beginning of all names; the user's number follows.
+const PREFIX: &str = "logtap-";
+const LOCK: &str = "lock";
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+
+/// Directories that can hold ours, memory first.
+pub(crate) fn candidates() -> Vec<PathBuf> {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let bases = [Some("/dev/shm".into()), runtime, Some("/tmp".into()), Some("/var/tmp".into())];
+    bases.into_iter().flatten().filter(|base| base.is_dir() && is_listable(base)).collect()
+}
+
+/// Whether a path can stand in LD_PRELOAD, where blanks and colons separate.
+fn is_listable(path: &Path) -> bool {
+    path.is_absolute() && path.to_str().is_some_and(|text| !text.contains([' ', ':', '\t', '\n']))
+}
+
+/// Whether files of this directory live in memory.
+pub(crate) fn is_memory(directory: &Path) -> bool {
+    rustix::fs::statfs(directory).is_ok_and(|status| status.f_type as u64 == TMPFS_MAGIC)
+}
+
+/// A directory of a fixed name that only we can change and everybody can read. It is made if it is
+/// not there, and refused if it is somebody else's.
+pub(crate) fn own_directory(path: &Path) -> io::Result<PathBuf> {
+    match fs::DirBuilder::new().mode(0o755).create(path) {
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o755))?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    let metadata = fs::symlink_metadata(path)?;
+    let ours = metadata.uid() == rustix::process::geteuid().as_raw();
+    if metadata.is_dir() && ours && metadata.mode() & 0o022 == 0 {
+        return Ok(path.to_path_buf());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        format!("`{}` is not a directory of this user alone", path.display()),
+    ))
+}
+
+/// A directory of ours, and the lock that says that we live.
+pub(crate) struct Place {
+    directory: PathBuf,
+    _lock: File,
+}
+
+impl Place {
+    /// Makes one, after removing what dead runs left behind.
+    pub(crate) fn make(base: &Path) -> io::Result<Self> {
+        clean_up(base);
+        let directory = tempfile::Builder::new()
+            .prefix(&prefix())
+            .rand_bytes(16)
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(base)?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(directory.path().join(LOCK))?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        // The permissions that mkdir gets lose bits to the umask; these do not.
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o711))?;
+        Ok(Self { directory: directory.keep(), _lock: lock })
+    }
+
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Removes it unless a living process needs it.
+    pub(crate) fn remove_if_unused(self) {
+        if !is_used(&self.directory) {
+            remove(&self.directory);
+        }
+    }
+}
+
+/// Removes the directories of runs that have ended, where no process needs them.
+fn clean_up(base: &Path) {
+    let Ok(entries) = fs::read_dir(base) else { return };
+    let prefix = prefix();
+    let me = rustix::process::geteuid().as_raw();
+    for entry in entries.flatten() {
+        let is_candidate = entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
+        if !is_candidate {
+            continue;
+        }
+        let path = entry.path();
+        let is_ours =
+            fs::symlink_metadata(&path).is_ok_and(|data| data.is_dir() && data.uid() == me);
+        if is_ours && is_abandoned(&path) && !is_used(&path) {
+            remove(&path);
+        }
+    }
+}
+
+/// Whether the run that made a directory is dead. One without a lock is being made just now.
+fn is_abandoned(directory: &Path) -> bool {
+    let options =
+        OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(directory.join(LOCK));
+    options.is_ok_and(|lock| {
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
+    })
+}
+
+/// Whether a living process maps a file of the directory or would hand its name to a child. What
+/// other users' processes do we only see as root; they cannot have got our environment otherwise.
+fn is_used(directory: &Path) -> bool {
+    let me = std::process::id();
+    processes::all().into_iter().filter(|process| *process != me).any(|process| {
+        processes::maps(process, directory) == Some(true)
+            || processes::environment_names(process, directory) == Some(true)
+    })
+}
+
+/// What cannot be removed now the next run will see again.
+fn remove(directory: &Path) {
+    let _left_for_the_next_run = fs::remove_dir_all(directory);
+}
+
+fn prefix() -> String {
+    format!("{PREFIX}{}-", rustix::process::geteuid().as_raw())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_run_removes_what_a_dead_one_left() {
+        let base = tempfile::tempdir().unwrap();
+        let dead = Place::make(base.path()).unwrap();
+        let dead_path = dead.path().to_path_buf();
+        assert_eq!(fs::metadata(&dead_path).unwrap().mode() & 0o7777, 0o711);
+        let alive = Place::make(base.path()).unwrap();
+        assert!(dead_path.exists(), "a locked directory is in use");
+        drop(dead);
+        let third = Place::make(base.path()).unwrap();
+        assert!(!dead_path.exists());
+        assert!(alive.path().exists());
+        let third_path = third.path().to_path_buf();
+        third.remove_if_unused();
+        assert!(!third_path.exists());
+    }
+
+    #[test]
+    fn what_a_process_names_in_its_environment_stays() {
+        let base = tempfile::tempdir().unwrap();
+        let place = Place::make(base.path()).unwrap();
+        let path = place.path().to_path_buf();
+        let mut user = std::process::Command::new("sleep")
+            .arg("100")
+            .env("LD_PRELOAD_LATER", &path)
+            .spawn()
+            .unwrap();
+        while processes::environment_names(user.id(), &path) != Some(true) {
+            std::thread::yield_now();
+        }
+        place.remove_if_unused();
+        assert!(path.exists());
+        user.kill().unwrap();
+        user.wait().unwrap();
+        drop(Place::make(base.path()).unwrap());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_directory_open_to_others_is_refused() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("shared");
+        assert_eq!(own_directory(&path).unwrap(), path);
+        assert_eq!(own_directory(&path).unwrap(), path);
+        fs::set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
+        assert!(own_directory(&path).is_err());
+    }
+}

@@ -1,0 +1,172 @@
+//! Where the lines go: a collector in this process, and behind it a capture here or an address.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use logtap_collector::sink::Sink;
+use logtap_collector::sinks::{LokiConfig, LokiSink};
+use logtap_collector::{Collector, Config, Feeder, FeederStream, Summary};
+use logtap_recv::{Store, StoreError, StoreOptions};
+
+use super::capture_sink::CaptureSink;
+use super::settings::{Destination, Settings};
+use crate::commands::collector::failed;
+use crate::failure::{CommandError, Kind};
+
+/// How long the collector may take to hand over the last lines.
+const LAST_LINES: Duration = Duration::from_secs(10);
+/// How often a free name for the capture is looked for, where another run takes them first.
+const TRIES: usize = 100;
+
+/// A destination that was checked before the command starts.
+pub(crate) struct Opened {
+    sink: Box<dyn Sink>,
+    capture: Option<Capture>,
+    address: Option<String>,
+}
+
+/// A capture of ours.
+struct Capture {
+    store: Arc<Store>,
+    /// It was not there before.
+    is_new: bool,
+}
+
+/// A running collector with its destination.
+pub(crate) struct Receiver {
+    pub(crate) collector: Arc<Collector>,
+    capture: Option<Capture>,
+    address: Option<String>,
+}
+
+/// What is left at the end.
+pub(crate) struct Closed {
+    pub(crate) summary: Summary,
+    pub(crate) capture: Option<PathBuf>,
+    pub(crate) address: Option<String>,
+    /// What went wrong at the very end.
+    pub(crate) trouble: Option<String>,
+}
+
+impl Opened {
+    /// Opens the destination, or says why it will not do.
+    pub(crate) fn open(settings: &Settings) -> Result<Self, CommandError> {
+        let capture = match &settings.destination {
+            Destination::Push(address) => {
+                let sink = LokiSink::new(LokiConfig::new(address)).map_err(failed)?;
+                let address = sink.address();
+                return Ok(Self { sink: Box::new(sink), capture: None, address: Some(address) });
+            }
+            Destination::Capture(directory) => Capture::open(directory)?,
+            Destination::NextCapture => Capture::next()?,
+        };
+        let sink = Box::new(CaptureSink(Arc::clone(&capture.store)));
+        Ok(Self { sink, capture: Some(capture), address: None })
+    }
+
+    /// Starts the collector.
+    pub(crate) fn start(
+        self,
+        settings: &Settings,
+        tap_directory: &Path,
+        mode: u32,
+    ) -> Result<Receiver, CommandError> {
+        let Self { sink, capture, address } = self;
+        let config = Config {
+            mode,
+            labels: settings.labels.clone(),
+            remove_directory: true,
+            ..Config::new(tap_directory)
+        };
+        match Collector::start(config, sink) {
+            Ok(collector) => Ok(Receiver { collector: Arc::new(collector), capture, address }),
+            Err(error) => {
+                if let Some(capture) = capture {
+                    capture.give_up();
+                }
+                Err(failed(error))
+            }
+        }
+    }
+}
+
+impl Receiver {
+    /// Opens a stream that is fed from elsewhere than the library; nothing where the collector has
+    /// stopped.
+    pub(crate) fn feeder(&self, stream: FeederStream) -> Option<Feeder> {
+        self.collector.feeder(stream).ok()
+    }
+
+    /// The same, for another thread.
+    pub(crate) fn opener(&self) -> super::follow_thread::Open {
+        let collector = Arc::downgrade(&self.collector);
+        Box::new(move |stream| collector.upgrade()?.feeder(stream).ok())
+    }
+
+    /// Ends without a word: the command was not started.
+    pub(crate) fn abandon(self) {
+        let Self { collector, capture, .. } = self;
+        drop(Arc::into_inner(collector).map(|collector| collector.stop(LAST_LINES)));
+        if let Some(capture) = capture {
+            capture.give_up();
+        }
+    }
+
+    /// Hands over the last lines and closes the capture. No thread may hold the collector any more.
+    pub(crate) fn close(self) -> Closed {
+        let Self { collector, capture, address } = self;
+        let mut trouble = None;
+        let summary = match Arc::into_inner(collector) {
+            Some(collector) => collector.stop(LAST_LINES),
+            None => {
+                trouble = Some("the collector could not be stopped".to_owned());
+                Summary::default()
+            }
+        };
+        let directory = capture.as_ref().map(|capture| capture.store.directory().to_path_buf());
+        if let Some(Err(error)) = capture.map(|capture| capture.store.close()) {
+            trouble = Some(format!("failed to close the capture: {error}"));
+        }
+        Closed { summary, capture: directory, address, trouble }
+    }
+}
+
+impl Capture {
+    fn open(directory: &Path) -> Result<Self, CommandError> {
+        let is_new = !directory.exists();
+        let store = Store::create(directory, StoreOptions::default()).map_err(refused)?;
+        Ok(Self { store: Arc::new(store), is_new })
+    }
+
+    /// The first free name here. Another run may take it between the look and the lock.
+    fn next() -> Result<Self, CommandError> {
+        let here = std::env::current_dir().map_err(CommandError::caused)?;
+        let mut last = None;
+        for _ in 0..TRIES {
+            let directory = logtap_recv::choose_directory(&here).map_err(CommandError::caused)?;
+            match Self::open(&directory) {
+                Ok(capture) => return Ok(capture),
+                Err(error) => last = Some(error),
+            }
+            if !directory.exists() {
+                break;
+            }
+        }
+        Err(last.unwrap_or_else(|| CommandError::new(Kind::Run, "no free name for a capture here")))
+    }
+
+    /// Closes it, and removes it where it is ours alone and nothing was stored.
+    fn give_up(self) {
+        let directory = self.store.directory().to_path_buf();
+        let is_empty = self.store.counts().lines == 0;
+        let closed = self.store.close();
+        if self.is_new && is_empty && closed.is_ok() {
+            let _best_effort = std::fs::remove_dir_all(directory);
+        }
+    }
+}
+
+fn refused(error: StoreError) -> CommandError {
+    CommandError::caused(error).hinted("name another directory with --dir")
+}

@@ -1,0 +1,313 @@
+//! What `run` has to tell when it is over, for a person and for a program.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use logtap_collector::{StreamSummary, Totals};
+use serde::Serialize;
+
+use super::descendants::Unreached;
+use crate::commands::Ending;
+
+/// The whole story of one run.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Story {
+    /// The command's words.
+    pub(crate) command: Vec<String>,
+    /// How its output was reached.
+    pub(crate) way: Way,
+    /// Why not by the library, if it was not.
+    pub(crate) reason: Option<String>,
+    /// Its exit code, if it had one.
+    pub(crate) exit_code: Option<u8>,
+    /// The signal that ended it, if one did.
+    pub(crate) signal: Option<i32>,
+    /// From its start to the end of `run`.
+    pub(crate) seconds: f64,
+    /// The capture directory.
+    pub(crate) capture: Option<PathBuf>,
+    /// The address that was pushed to.
+    pub(crate) pushed_to: Option<String>,
+    /// What was caught, together.
+    pub(crate) total: Totals,
+    /// What was caught, by stream and file.
+    pub(crate) streams: Vec<StreamSummary>,
+    /// Lines that the capture or the address did not take.
+    pub(crate) undelivered_lines: u64,
+    /// The last reason for that.
+    pub(crate) last_error: Option<String>,
+    /// Programs whose output did not pass the tap.
+    pub(crate) unreached: Vec<Unreached>,
+    /// Processes of the command that still run.
+    pub(crate) still_running: usize,
+    /// What stays for them until they end.
+    pub(crate) kept: Vec<PathBuf>,
+    /// Whatever else the reader should know.
+    pub(crate) notes: Vec<String>,
+}
+
+/// How a command's output is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Way {
+    /// By the library.
+    Preload,
+    /// Through a pipe.
+    Pipe,
+    /// Through a pseudo-terminal.
+    Terminal,
+}
+
+impl Story {
+    /// Notes how the command ended.
+    pub(crate) const fn ended(mut self, ending: Ending) -> Self {
+        match ending {
+            Ending::Code(code) => self.exit_code = Some(code),
+            Ending::Signal(number) => self.signal = Some(number),
+        }
+        self
+    }
+
+    /// The form for a person: a few lines, the most important first.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!(
+            "logtap: {} ({}) in {}, {}",
+            plural(self.total.lines, "line"),
+            size(self.total.bytes),
+            duration(Duration::from_secs_f64(self.seconds)),
+            match (lost(&self.total), self.undelivered_lines) {
+                (lost, 0) => lost,
+                (_, undelivered) if self.total.lost_records + self.total.torn_records == 0 => {
+                    format!("{} not delivered", plural(undelivered, "line"))
+                }
+                (lost, undelivered) => {
+                    format!("{lost}, {} not delivered", plural(undelivered, "line"))
+                }
+            }
+        );
+        let name = |stream: &StreamSummary| match &stream.file {
+            Some(path) => path.clone(),
+            None => stream.stream.to_owned(),
+        };
+        let width =
+            self.streams.iter().map(|stream| name(stream).chars().count()).max().unwrap_or(0);
+        for stream in &self.streams {
+            let totals = &stream.totals;
+            let by = if stream.source == "preload" {
+                String::new()
+            } else {
+                format!("  by {}", stream.source)
+            };
+            let bad = if totals.lost_records + totals.torn_records > 0 {
+                format!("  {}", lost(totals))
+            } else {
+                String::new()
+            };
+            line(
+                &mut text,
+                &format!(
+                    "  {:width$}  {:>14}  {:>10}{by}{bad}",
+                    name(stream),
+                    plural(totals.lines, "line"),
+                    size(totals.bytes)
+                ),
+            );
+        }
+        match (&self.reason, self.way) {
+            (Some(reason), Way::Pipe) => {
+                line(&mut text, &format!("not preloaded ({reason}): through a pipe"));
+            }
+            (Some(reason), Way::Terminal) => {
+                line(&mut text, &format!("not preloaded ({reason}): through a pseudo-terminal"));
+            }
+            _ => {}
+        }
+        for Unreached { program, reason, processes, .. } in &self.unreached {
+            let times = if *processes > 1 { format!(", {processes} times") } else { String::new() };
+            line(&mut text, &format!("not tapped: `{program}`{times}: {reason}"));
+        }
+        if self.undelivered_lines > 0 {
+            let why =
+                self.last_error.as_deref().map_or(String::new(), |error| format!(": {error}"));
+            line(
+                &mut text,
+                &format!("{} not delivered{why}", plural(self.undelivered_lines, "line")),
+            );
+        }
+        for note in &self.notes {
+            line(&mut text, note);
+        }
+        match self.still_running {
+            0 => {}
+            1 => line(&mut text, "1 process still runs; what it writes now is not captured"),
+            more => line(
+                &mut text,
+                &format!("{more} processes still run; what they write now is not captured"),
+            ),
+        }
+        for path in &self.kept {
+            line(
+                &mut text,
+                &format!("`{}` stays while it is used; a later run removes it", path.display()),
+            );
+        }
+        if let Some(address) = &self.pushed_to {
+            line(&mut text, &format!("pushed to {address}"));
+        }
+        if let Some(directory) = &self.capture {
+            let shown = shown(directory);
+            line(&mut text, &format!("capture: {shown}   next: logtap inspect {shown}"));
+        }
+        text
+    }
+}
+
+fn line(text: &mut String, content: &str) {
+    let _never_fails = write!(text, "\nlogtap: {content}");
+}
+
+/// A path as one would type it here.
+fn shown(directory: &std::path::Path) -> String {
+    let here = std::env::current_dir().ok();
+    let relative = here.and_then(|here| {
+        directory.strip_prefix(here).ok().map(|path| format!("./{}", path.display()))
+    });
+    relative.unwrap_or_else(|| directory.display().to_string())
+}
+
+fn lost(totals: &Totals) -> String {
+    match (
+        totals.lost_records + totals.torn_records,
+        totals.lost_bytes.saturating_add(totals.torn_bytes),
+    ) {
+        (0, _) => "nothing lost".to_owned(),
+        (writes, bytes) => format!("{} lost ({})", plural(writes, "write"), size(bytes)),
+    }
+}
+
+/// A number and its noun, thousands apart.
+pub(crate) fn plural(count: u64, noun: &str) -> String {
+    let digits = count.to_string();
+    let mut grouped = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{grouped} {noun}{ending}")
+}
+
+/// Bytes in the unit that a person would take.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{:.1} s", time.as_secs_f64()),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn story() -> Story {
+        let totals = |lines, bytes| Totals { lines, bytes, records: lines, ..Totals::default() };
+        let stream = |stream, file: Option<&str>, source: &str, totals| StreamSummary {
+            stream,
+            file: file.map(str::to_owned),
+            source: source.to_owned(),
+            totals,
+        };
+        Story {
+            command: vec!["app".into()],
+            way: Way::Preload,
+            reason: None,
+            exit_code: None,
+            signal: None,
+            seconds: 3.25,
+            capture: Some("/captures/one".into()),
+            pushed_to: None,
+            total: totals(1241, 60_000),
+            streams: vec![
+                stream("stdout", None, "preload", totals(1240, 59_990)),
+                stream("file", Some("/var/log/app.log"), "tail", totals(1, 10)),
+            ],
+            undelivered_lines: 0,
+            last_error: None,
+            unreached: Vec::new(),
+            still_running: 0,
+            kept: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_good_run_is_told_shortly() {
+        assert_eq!(
+            story().ended(Ending::Code(0)).text(),
+            "logtap: 1,241 lines (58.6 KB) in 3.2 s, nothing lost\n\
+             logtap:   stdout               1,240 lines     58.6 KB\n\
+             logtap:   /var/log/app.log          1 line        10 B  by tail\n\
+             logtap: capture: /captures/one   next: logtap inspect /captures/one"
+        );
+    }
+
+    #[test]
+    fn everything_that_went_wrong_is_told() {
+        let mut story = story();
+        story.total.lost_records = 2;
+        story.total.lost_bytes = 4096;
+        story.way = Way::Terminal;
+        story.reason = Some("static executable".into());
+        story.undelivered_lines = 1;
+        story.last_error = Some("disk full".into());
+        story.still_running = 2;
+        story.kept = vec!["/dev/shm/x".into()];
+        story.unreached.push(Unreached {
+            program: "/bin/busybox".into(),
+            reason: "static executable".into(),
+            pid: 7,
+            processes: 3,
+        });
+        let text = story.text();
+        for part in [
+            "2 writes lost (4.0 KB)",
+            "not preloaded (static executable): through a pseudo-terminal",
+            "not tapped: `/bin/busybox`, 3 times: static executable",
+            "1 line not delivered: disk full",
+            "2 processes still run",
+            "`/dev/shm/x` stays",
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_form_for_programs_is_one_line_of_json() {
+        let text = serde_json::to_string(&story().ended(Ending::Signal(9))).unwrap();
+        assert!(!text.contains('\n'));
+        for part in
+            [r#""signal":9"#, r#""exit_code":null"#, r#""way":"preload""#, r#""lost_records":0"#]
+        {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+    }
+}

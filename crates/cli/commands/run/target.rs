@@ -1,0 +1,62 @@
+//! The command's file: found and examined before anything is started.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use logtap_program::search::{self, SearchError};
+use logtap_program::{Preloadable, ProgramError, examine};
+
+use crate::failure::{CommandError, Kind};
+
+/// What will be run.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// The file, as exec will get it.
+    pub(crate) path: PathBuf,
+    /// Why the library cannot reach it.
+    pub(crate) obstacle: Option<String>,
+}
+
+/// Finds the file of a command, or fails as env and a shell do: 127 where it is not there, 126 where
+/// it may not be run.
+pub(crate) fn find(command: &[OsString]) -> Result<Target, CommandError> {
+    let name = &command[0];
+    let path = search::find(name, &search::path_variable()).map_err(|error| {
+        let kind = match &error {
+            SearchError::NotFound(_) => Kind::CommandNotFound,
+            SearchError::NotExecutable(_) => Kind::CommandNotExecutable,
+        };
+        let is_here = kind == Kind::CommandNotFound && Path::new(".").join(name).is_file();
+        let failure = CommandError::new(kind, error);
+        if is_here {
+            failure.hinted(format!("a file of that name is here: `./{}`", name.display()))
+        } else {
+            failure
+        }
+    })?;
+    let obstacle = obstacle(&path);
+    Ok(Target { path, obstacle })
+}
+
+/// What exec itself will complain about (a missing interpreter, a damaged file) is left to it.
+fn obstacle(path: &Path) -> Option<String> {
+    match examine(path) {
+        Ok(program) => match program.preloadable() {
+            Preloadable::Yes => None,
+            Preloadable::No { reason } => Some(reason.to_string()),
+        },
+        Err(ProgramError::Unreadable { .. }) => Some("its file cannot be read".to_owned()),
+        Err(_) => None,
+    }
+}
+
+/// What a failed exec means for the exit code.
+pub(crate) fn not_started(path: &Path, error: &std::io::Error) -> CommandError {
+    let kind = match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR) => Kind::CommandNotFound,
+        Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE) => Kind::Run,
+        _ => Kind::CommandNotExecutable,
+    };
+    let text = format!("failed to run `{}`: {error}", path.display());
+    CommandError::new(kind, text)
+}

@@ -1,0 +1,53 @@
+//! logtap, the command: parse, run, end.
+//!
+//! Logic lives in the libraries; here is only what a person sees. Nothing but this file ends the
+//! process.
+
+mod args;
+mod commands;
+mod failure;
+mod output;
+mod values;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::args::Cli;
+use crate::commands::Ending;
+use crate::output::Printer;
+
+fn main() -> ExitCode {
+    let mut printer = Printer::new();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let wants_json = cli.wants_json();
+    let outcome = commands::dispatch(cli, &mut printer);
+    let outcome = outcome.and_then(|ending| printer.finish().map(|()| ending));
+    match outcome {
+        Ok(Ending::Code(code)) => ExitCode::from(code),
+        Ok(Ending::Signal(signal)) => commands::run::repeat_death(signal),
+        Err(failure) => {
+            printer.failure(&failure, wants_json);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Help and version are answers; everything else is a mistake in the arguments.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let answered = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.print(),
+        _ => {
+            let _written = error.print();
+            return ExitCode::from(failure::code_of_bad_arguments(std::env::args_os().nth(1)));
+        }
+    };
+    match answered {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}

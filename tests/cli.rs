@@ -1,0 +1,18 @@
+//! `logtap` as people and scripts see it: its words, its refusals, its reports, and what a command
+//! under `logtap run` sees of the world. What is captured of real programs is compared elsewhere.
+
+/// A terminal with a shell in it, to type into.
+mod typing;
+
+/// Job control: Ctrl-C, Ctrl-Z, background.
+mod jobs;
+/// Inspect and grep, and which capture they mean.
+mod reading;
+/// The help texts.
+mod reference;
+/// Mistakes, and what is said about them.
+mod refusals;
+/// What the command sees: signals, descriptors, environment.
+mod surroundings;
+/// Programs that the tap does not reach are named.
+mod unreached;

@@ -1,0 +1,12 @@
+//! The preload library as it ships, without collector and command: its rings, its behaviour when it
+//! is killed or stopped anywhere.
+
+/// A tap directory that the test itself keeps, and the records of its rings.
+mod tap;
+
+/// What the kernel is asked because of the library.
+mod calls;
+/// Killed or stopped after every single instruction of one write.
+mod fire;
+/// The reader of rings in C.
+mod reader;

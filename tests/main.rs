@@ -1,0 +1,47 @@
+//! End-to-end tests: real programs, plain and tapped, and the rules of this repository.
+//!
+//! This is the only integration binary. What needs no process belongs into the crates' own tests.
+
+/// The machinery: fresh directories, programs on the machine, running, reading captures, comparing.
+mod support;
+
+/// Every file under `tests/` is part of this binary.
+mod listed;
+/// The rules of the repository: layers, headers, names, documented settings.
+mod tidy;
+
+/// The machinery does what it says, tried on programs that are not tapped.
+mod harness;
+
+/// What was written is delivered, or counted as lost at its place.
+mod accounting;
+/// The C header of the wire format.
+mod header;
+/// Situations that have broken preload libraries.
+mod hostile;
+/// The preload library as it ships, without collector and command.
+mod library;
+
+/// `logtap` as people and scripts see it, and what a command sees under `logtap run`.
+mod cli;
+
+/// Small programs in C, C++ and Rust, linked against glibc and musl.
+mod compiled;
+/// Programs in Python, Perl, Ruby, PHP, JavaScript, Java and the shells.
+mod interpreted;
+/// Library, collector and receiver as programs of their own.
+mod parts;
+/// `logtap run` as a command: its exit codes, its directory, its summary, what it passes on.
+mod run_command;
+/// nginx, redis-server and PostgreSQL, used by a client.
+mod servers;
+/// Suppressed writes.
+mod suppression;
+/// The dynamic symbols of the library.
+mod symbols;
+
+/// Programs that no library can be loaded into: static ones and Go's.
+mod unreachable;
+
+/// The demos, on this machine and on a Docker engine.
+mod demos;

@@ -1,0 +1,16 @@
+//! What the end-to-end tests share. Refuses to know any single program or any single test.
+
+/// The lines of a capture directory.
+pub(crate) mod capture;
+/// One program, run plain and tapped, and everything that must then be the same.
+pub(crate) mod comparison;
+/// Small programs from `tests/apps`, compiled once per build directory.
+pub(crate) mod compile;
+/// How two lists of lines differ.
+pub(crate) mod difference;
+/// Programs that the machine may lack: found, or the test is skipped and says so.
+pub(crate) mod machine;
+/// Running a program on pipes or on a terminal, to its end.
+pub(crate) mod running;
+/// A fresh directory per test, and the `logtap` command.
+pub(crate) mod workspace;

@@ -1,0 +1,80 @@
+//! What is suppressed is in the capture; what is not in the capture was written where it belongs.
+
+use crate::parts::{Parts, tap_directory};
+use crate::run_command::tapped;
+use crate::support::capture;
+use crate::support::compile::compile;
+use crate::support::difference::{Order, difference};
+use crate::support::running::{Service, Streams, lines, run};
+use crate::support::workspace::{Workspace, command, library};
+
+#[test]
+fn a_suppressed_file_stays_empty_and_the_capture_has_all() {
+    let workspace = Workspace::new();
+    let script = "i=0; while [ $i -lt 300 ]; do echo line $i >>a.log; i=$((i+1)); done; echo done";
+    let words = ["-q", "--file", "a.log", "--suppress=file", "--", "sh", "-c", script];
+    let outcome = tapped(workspace.path(), &words);
+    assert_eq!(outcome.stdout, b"done\n");
+    let left = std::fs::read(workspace.join("a.log")).expect("the shell made it");
+    assert_eq!(String::from_utf8_lossy(&left), "");
+    let caught =
+        capture::of_file(&capture::read(&workspace.join("capture")), &workspace.join("a.log"));
+    let expected: Vec<Vec<u8>> = (0..300).map(|line| format!("line {line}").into_bytes()).collect();
+    assert_eq!(difference(&expected, &caught, Order::Total), None);
+}
+
+#[test]
+fn suppressed_streams_show_nothing_and_the_capture_has_all() {
+    let Some(program) = compile("gcc", "stdio.c", &["-O1", "-pthread"]) else { return };
+    let workspace = Workspace::new();
+    let plain = run(command(&program), Streams::Pipes, workspace.path(), &[]);
+    let program = program.to_str().expect("tests use plain paths");
+    let outcome = tapped(workspace.path(), &["-q", "--suppress", "--", program]);
+    assert_eq!(outcome.status.code(), plain.status.code());
+    assert_eq!(String::from_utf8_lossy(&outcome.stdout), "");
+    assert_eq!(String::from_utf8_lossy(&outcome.stderr), "");
+    let captured = capture::read(&workspace.join("capture"));
+    for (stream, shown) in [("stdout", plain.stdout), ("stderr", plain.stderr)] {
+        let caught = capture::of_stream(&captured, stream);
+        assert_eq!(difference(&lines(&shown), &caught, Order::Total), None, "{stream}");
+    }
+}
+
+#[test]
+fn without_a_collector_nothing_is_suppressed() {
+    let workspace = Workspace::new();
+    let Some(tap) = tap_directory() else { return };
+    let mut alone = command("sh");
+    alone.args(["-c", "echo shown; echo err >&2; echo kept >>a.log"]);
+    alone.env("LD_PRELOAD", library()).env("LLT_TARGET", format!("tap:{}", tap.path().display()));
+    alone.env("LLT_TAP_INTO", "3").env("LLT_TAP_FILE", workspace.join("a.log"));
+    alone.env("LLT_SUPPRESS_STDOUT", "true").env("LLT_SUPPRESS_TAP_FILE", "true");
+    let outcome = run(alone, Streams::Pipes, workspace.path(), &["a.log"]);
+    assert_eq!(outcome.stdout, b"shown\n");
+    assert_eq!(outcome.stderr, b"err\n");
+    assert_eq!(outcome.files.get("a.log").map(Vec::as_slice), Some(b"kept\n".as_slice()));
+}
+
+#[test]
+fn a_collector_that_dies_leaves_every_line_in_one_of_both() {
+    let workspace = Workspace::new();
+    let Some(parts) = Parts::start(&workspace) else { return };
+    let log = workspace.join("a.log");
+    let mut app = parts.app("sh");
+    let script = "i=0; while [ $i -lt 400 ]; do echo line $i >>a.log; sleep 0.01; i=$((i+1)); \
+                  [ $i -ne 200 ] || echo half >half; done";
+    app.args(["-c", script]).env("LLT_TAP_FILE", &log).env("LLT_SUPPRESS_TAP_FILE", "true");
+    let app = Service::start(app, workspace.path());
+    app.wait_for_file(&workspace.join("half"));
+    let parts = parts.without_collector();
+    let outcome = app.finish(&["a.log"]);
+    assert!(outcome.status.success());
+    // What was in the rings is delivered by the next collector.
+    let captured = parts.with_collector().stop();
+    let mut all = capture::of_file(&captured, &log);
+    all.extend(lines(outcome.files.get("a.log").map_or(&[], Vec::as_slice)));
+    for line in 0..400 {
+        let line = format!("line {line}").into_bytes();
+        assert!(all.contains(&line), "`{}` is nowhere", String::from_utf8_lossy(&line));
+    }
+}

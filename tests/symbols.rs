@@ -1,0 +1,65 @@
+//! The dynamic symbols of the shipped library. It is loaded into programs with any libc or none, so
+//! it needs no other library and no symbol that might be missing, and offers nothing but its hooks.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use crate::support::machine::require;
+use crate::support::workspace::library;
+
+fn readelf(arguments: &[&str]) -> Option<String> {
+    let readelf = require("readelf")?;
+    let output = Command::new(readelf).args(arguments).arg(library()).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).expect("readelf writes text"))
+}
+
+/// Binding, section and name of each dynamic symbol.
+fn symbols() -> Option<Vec<(String, String, String)>> {
+    let table = readelf(&["--wide", "--dyn-syms"])?;
+    let symbols: Vec<_> = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter(|words| words.len() == 8 && words[0].ends_with(':') && words[0] != "Num:")
+        .map(|words| (words[4].to_owned(), words[6].to_owned(), words[7].to_owned()))
+        .collect();
+    assert!(symbols.len() > 10, "{table}");
+    Some(symbols)
+}
+
+#[test]
+fn it_needs_no_library_and_no_symbol() {
+    let (Some(dynamic), Some(symbols)) = (readelf(&["--wide", "--dynamic"]), symbols()) else {
+        return;
+    };
+    assert!(!dynamic.contains("(NEEDED)"), "{dynamic}");
+    for tag in ["(HASH)", "(GNU_HASH)", "NODELETE"] {
+        assert!(dynamic.contains(tag), "no {tag} in {dynamic}");
+    }
+    for (binding, section, name) in symbols {
+        assert!(section != "UND" || binding == "WEAK", "`{name}` must be there for it to load");
+        assert!(!name.contains('@'), "`{name}` has a version");
+    }
+}
+
+#[test]
+fn it_has_no_thread_local_storage() {
+    let Some(headers) = readelf(&["--wide", "--program-headers"]) else { return };
+    assert!(!headers.lines().any(|line| line.trim_start().starts_with("TLS")), "{headers}");
+}
+
+/// What stands in front of the libc's own. An addition here is an addition to every tapped program.
+#[test]
+fn it_offers_only_its_hooks() {
+    let Some(symbols) = symbols() else { return };
+    let offered: BTreeSet<String> = symbols
+        .into_iter()
+        .filter(|(_, section, _)| section != "UND")
+        .map(|(_, _, name)| name)
+        .collect();
+    let golden = include_str!("symbols.golden");
+    let golden: BTreeSet<String> = golden.lines().map(str::to_owned).collect();
+    let added: Vec<_> = offered.difference(&golden).collect();
+    let missing: Vec<_> = golden.difference(&offered).collect();
+    assert!(added.is_empty() && missing.is_empty(), "added: {added:?}, missing: {missing:?}");
+}
