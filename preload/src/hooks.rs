@@ -29,6 +29,7 @@ mod copying;
 mod descriptors;
 mod formatted;
 mod programs;
+mod redirecting;
 mod write;
 
 /// The original of a hook as a function of this type, where there is one.

@@ -32,6 +32,7 @@ closing!(close, __close);
 
 #[cfg_attr(panic = "abort", unsafe(no_mangle))]
 unsafe extern "C" fn close_range(first: u32, last: u32, flags: i32) -> i32 {
+    forget_range(first, last);
     let result = match original!(close_range: unsafe extern "C" fn(u32, u32, i32) -> i32) {
         // SAFETY: the caller's arguments.
         Some(close_range) => unsafe { close_range(first, last, flags) },
@@ -46,6 +47,7 @@ unsafe extern "C" fn close_range(first: u32, last: u32, flags: i32) -> i32 {
 
 #[cfg_attr(panic = "abort", unsafe(no_mangle))]
 unsafe extern "C" fn closefrom(first: i32) {
+    forget_range(first.max(0) as u32, u32::MAX);
     match original!(closefrom: unsafe extern "C" fn(i32)) {
         // SAFETY: the caller's arguments.
         Some(closefrom) => unsafe { closefrom(first) },

@@ -203,6 +203,7 @@ unsafe extern "C" fn syscall(
             result
         }
         number::CLOSE_RANGE => {
+            descriptors::forget_range(a as u32, b as u32);
             let result = next();
             descriptors::forget_range(a as u32, b as u32);
             result
