@@ -10,7 +10,7 @@
 //! Observed calls (open, close, dup, ...) only ever *forget* the class and move the generation, before and after
 //! the call, and a class is stored only if the generation has not moved since the descriptor was
 //! looked at. So a child of vfork that plays with descriptor 1 in its parent's memory costs the parent one more
-//! look, and nothing else. Tapped classes also expire with the collector's epoch (every 100 ms), which bounds how
+//! look, and nothing else; what it sees when it looks itself is not stored. Tapped classes also expire with the collector's epoch (every 100 ms), which bounds how
 //! long a change that bypassed libc can go unnoticed.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -120,6 +120,10 @@ fn look(descriptor: i32) -> Option<Class> {
         let known = word.load(Ordering::Relaxed);
         return if is_of(known, descriptor) { unpack(known) } else { None };
     }
+    if !state::has_own_memory() {
+        // What a child of vfork learns of its descriptors is not true of its parent's.
+        return examine(descriptor);
+    }
     let mut class = None;
     for _ in 0..3 {
         let before = word.load(Ordering::Acquire);
@@ -196,13 +200,12 @@ pub(crate) fn expire() {
 
 /// Remembers that `copy` is a duplicate of `original`, where stderr can only be told by that.
 ///
-/// A child of vfork shares this memory, and what it does to its own descriptors says nothing about its
-/// parent's: it is told apart by its process id.
+/// A child of vfork shares this memory, and what it does to its own descriptors says nothing about its parent's.
 pub(crate) fn copied(original: i32, copy: i32) {
     if copy < 0 || !state::is_active() || !streams::are_one() || !state::may_call() {
         return;
     }
-    if state::process() == syscall::process_id() {
+    if state::has_own_memory() {
         set_stderr_copy(copy, is_stderr_copy(original));
     }
 }

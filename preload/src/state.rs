@@ -84,6 +84,28 @@ pub(crate) fn control() -> Option<&'static ControlPage> {
     unsafe { CONTROL.load(Ordering::Acquire).as_ref() }
 }
 
+/// What the page holds; all of it is 0 in a forked child.
+#[repr(C)]
+struct ProcessPage {
+    /// The process whose memory this is, as far as it has said so.
+    owner: AtomicU32,
+    /// How often somebody could not tell whether it is the owner.
+    doubts: AtomicU32,
+}
+
+/// The last owner that is known, kept over a fork: in a forked child its parent.
+static LAST_OWNER: AtomicU32 = AtomicU32::new(0);
+/// Whoever asks more often is the owner: a child of vfork ends or executes soon.
+const DOUBTS: u32 = 8;
+
+#[expect(unsafe_code, reason = "reads the page that was made for it")]
+#[inline(always)]
+fn process_page() -> Option<&'static ProcessPage> {
+    let page = PROCESS_PAGE.load(Ordering::Acquire) as *const ProcessPage;
+    // SAFETY: null, or the page that `remember_process` made, which stays; atomics at its start.
+    unsafe { page.as_ref() }
+}
+
 /// Makes the page that remembers the process id.
 #[expect(unsafe_code, reason = "takes away a page that was just made")]
 pub(crate) fn remember_process() {
@@ -95,24 +117,52 @@ pub(crate) fn remember_process() {
         return;
     }
     PROCESS_PAGE.store(page as usize, Ordering::Release);
+    claim(crate::syscall::process_id());
+}
+
+fn claim(process: u32) {
+    LAST_OWNER.store(process, Ordering::Relaxed);
+    if let Some(page) = process_page() {
+        page.owner.store(process, Ordering::Relaxed);
+    }
 }
 
 /// This process's id. A forked child asks the kernel once; a child of vfork has its parent's.
-#[expect(unsafe_code, reason = "reads the page that was made for it")]
 #[inline(always)]
 pub(crate) fn process() -> u32 {
-    let page = PROCESS_PAGE.load(Ordering::Acquire);
-    if page == 0 {
-        return if may_call() { crate::syscall::process_id() } else { 0 };
+    match process_page().map(|page| page.owner.load(Ordering::Relaxed)) {
+        Some(process) if process != 0 => process,
+        _ if may_call() => first_question(),
+        _ => 0,
     }
-    // SAFETY: the page was made by `remember_process` and stays; an atomic at its start.
-    let known = unsafe { &*(page as *const AtomicU32) };
-    match known.load(Ordering::Relaxed) {
-        0 if may_call() => {
-            let process = crate::syscall::process_id();
-            known.store(process, Ordering::Relaxed);
-            process
+}
+
+#[cold]
+fn first_question() -> u32 {
+    has_own_memory();
+    crate::syscall::process_id()
+}
+
+/// Whether what this process learns of itself may be kept in its memory: not in a child of vfork, whose memory
+/// is its parent's. Asks the kernel; call it only where that is allowed.
+#[cold]
+pub(crate) fn has_own_memory() -> bool {
+    use crate::syscall::{parent_id, process_id};
+    let Some(page) = process_page() else { return true };
+    let process = process_id();
+    let is_own = match page.owner.load(Ordering::Relaxed) {
+        owner if owner == process => return true,
+        // Forked, or vforked by one that was forked and has never asked. The former is a child of the last known
+        // owner, unless others were forked in between or that one is gone.
+        0 => {
+            parent_id() == LAST_OWNER.load(Ordering::Relaxed)
+                || page.doubts.fetch_add(1, Ordering::Relaxed) >= DOUBTS
         }
-        process => process,
+        // The owner waits for its child of vfork. Else such a child took itself for the owner.
+        owner => parent_id() != owner,
+    };
+    if is_own {
+        claim(process);
     }
+    is_own
 }

@@ -258,6 +258,10 @@ pub(crate) fn process_id() -> u32 {
     call(number::GETPID, [0; 6]).unwrap_or(0) as u32
 }
 
+pub(crate) fn parent_id() -> u32 {
+    call(number::GETPPID, [0; 6]).unwrap_or(0) as u32
+}
+
 pub(crate) fn process_group() -> u32 {
     call(number::GETPGID, [0; 6]).unwrap_or(0) as u32
 }

@@ -59,6 +59,9 @@ fn product(compiler: &Path, source: &Path, flags: &[&str]) -> PathBuf {
     let content =
         std::fs::read(source).unwrap_or_else(|error| panic!("`{}`: {error}", source.display()));
     content.hash(&mut hasher);
+    // What the sources of a directory share.
+    let shared = source.with_file_name("situation.h");
+    std::fs::read(shared).unwrap_or_default().hash(&mut hasher);
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("apps");
     std::fs::create_dir_all(&directory).expect("the build directory takes another");
     let stem = source.file_stem().and_then(|stem| stem.to_str()).expect("apps have plain names");

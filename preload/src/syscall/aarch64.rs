@@ -49,6 +49,7 @@ pub(crate) mod number {
     pub(crate) const GETPGID: usize = 155;
     pub(crate) const PRCTL: usize = 167;
     pub(crate) const GETPID: usize = 172;
+    pub(crate) const GETPPID: usize = 173;
     pub(crate) const GETEUID: usize = 175;
     pub(crate) const SOCKET: usize = 198;
     pub(crate) const SENDMSG: usize = 211;

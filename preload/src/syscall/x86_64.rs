@@ -38,6 +38,7 @@ pub(crate) mod number {
     pub(crate) const MADVISE: usize = 28;
     pub(crate) const NANOSLEEP: usize = 35;
     pub(crate) const GETPID: usize = 39;
+    pub(crate) const GETPPID: usize = 110;
     pub(crate) const SENDFILE: usize = 40;
     pub(crate) const SOCKET: usize = 41;
     pub(crate) const SENDMSG: usize = 46;

@@ -1,0 +1,1 @@
+//! Several copies of the library, and other preloads beside it.
