@@ -31,6 +31,8 @@ mod compiled;
 mod interpreted;
 /// Library, collector and receiver as programs of their own.
 mod parts;
+/// What redaction keeps from the disk, and how it is asked for.
+mod redaction;
 /// `logtap run` as a command: its exit codes, its directory, its summary, what it passes on.
 mod run_command;
 /// nginx, redis-server and PostgreSQL, used by a client.

@@ -10,6 +10,8 @@ pub(crate) mod compile;
 pub(crate) mod difference;
 /// Programs that the machine may lack: found, or the test is skipped and says so.
 pub(crate) mod machine;
+/// Requests to a receiver.
+pub(crate) mod pushing;
 /// Running a program on pipes or on a terminal, to its end.
 pub(crate) mod running;
 /// A fresh directory per test, and the `logtap` command.

@@ -32,6 +32,7 @@ pub(crate) enum Command {
     Collector(Box<logtap_collector::command::CollectorArgs>),
     Inspect(commands::inspect::InspectArgs),
     Grep(commands::grep::GrepArgs),
+    Redact(commands::redact::RedactArgs),
     Library(commands::library::LibraryArgs),
     Inject(logtap_injector::InjectArgs),
     Completion(commands::completion::CompletionArgs),
@@ -47,6 +48,7 @@ impl Cli {
             Command::Run(args) => args.json,
             Command::Inspect(args) => args.json,
             Command::Grep(args) => args.json,
+            Command::Redact(args) => args.json,
             _ => false,
         }
     }

@@ -8,6 +8,7 @@ pub(crate) mod inject;
 pub(crate) mod inspect;
 pub(crate) mod library;
 pub(crate) mod recv;
+pub(crate) mod redact;
 pub(crate) mod run;
 
 use crate::args::{Cli, Command};
@@ -33,6 +34,7 @@ pub(crate) fn dispatch(cli: Cli, printer: &mut Printer) -> Result<Ending, Comman
     match cli.command {
         Command::Run(args) => run::run(&args, printer),
         Command::Recv(args) => recv::run(&args, printer),
+        Command::Redact(args) => redact::run(&args, printer),
         Command::Collector(args) => collector::run(&args),
         Command::Inspect(args) => inspect::run(&args, printer),
         Command::Grep(args) => grep::run(&args, printer),

@@ -13,6 +13,7 @@ mod status;
 mod store;
 
 pub use directory::choose_directory;
-pub use logtap_capture::{Appended, Totals, WriterOptions};
+pub use logtap_capture::redact;
+pub use logtap_capture::{Appended, Redactor, Totals, WriterOptions};
 pub use server::{Config, Handle, ServeError, serve};
 pub use store::{Counts, Store, StoreError, StoreOptions};

@@ -68,6 +68,15 @@ impl Meters {
         ] {
             put(name, "counter", help, &[("", value)]);
         }
+        let redactions: Vec<_> = store
+            .redactions()
+            .into_iter()
+            .map(|(name, count)| (format!("{{pattern=\"{}\"}}", escape_label(&name)), count))
+            .collect();
+        let redactions: Vec<_> =
+            redactions.iter().map(|(labels, count)| (labels.as_str(), *count)).collect();
+        let help = "Replacements by redaction, in what is stored.";
+        put("logtap_redactions_total", "counter", help, &redactions);
         for (name, help, value) in [
             ("logtap_disk_usage_bytes", "Bytes of the capture's data files.", store.disk_bytes()),
             ("logtap_push_bytes_in_flight", "Bytes of push bodies held in memory.", in_flight),
@@ -76,4 +85,9 @@ impl Meters {
         }
         text
     }
+}
+
+/// A label value as the text format wants it.
+fn escape_label(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use logtap_capture::{Appended, CaptureError, Redactor, Totals, Writer, WriterOptions};
 use logtap_loki::Batch;
@@ -12,7 +12,7 @@ use logtap_loki::Batch;
 /// How a store keeps its capture.
 #[derive(Clone, Debug, Default)]
 pub struct StoreOptions {
-    /// Sizes, cap and compression.
+    /// Sizes, cap, compression, and what lines are redacted by.
     pub writer: WriterOptions,
 }
 
@@ -59,7 +59,7 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Store {
     directory: PathBuf,
-    redactor: Redactor,
+    redactor: Arc<Redactor>,
     writer: Mutex<Option<Writer>>,
     lines: AtomicU64,
     bytes: AtomicU64,
@@ -71,11 +71,12 @@ pub struct Store {
 impl Store {
     /// Begins a capture in a directory, or continues the one that is there.
     pub fn create(directory: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        let redactor = Arc::clone(&options.writer.redactor);
         let writer = Writer::open(directory, options.writer)?;
         let disk_bytes = writer.disk_bytes();
         Ok(Self {
             directory: directory.to_owned(),
-            redactor: Redactor::none(),
+            redactor,
             writer: Mutex::new(Some(writer)),
             lines: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -127,6 +128,12 @@ impl Store {
         }
     }
 
+    /// The names of the redaction patterns with how often each was replaced in what is stored. Never
+    /// waits.
+    pub fn redactions(&self) -> Vec<(String, u64)> {
+        self.redactor.counts()
+    }
+
     /// Bytes of the data files after the last batch. Never waits.
     pub fn disk_bytes(&self) -> u64 {
         self.disk_bytes.load(Ordering::Relaxed)
@@ -148,8 +155,12 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::ops::ControlFlow;
+
+    use logtap_capture::{Capture, Filter, Metadata, Patterns};
     use logtap_loki::Origin;
+
+    use super::*;
 
     fn batch() -> Batch {
         let mut batch = Batch::new();
@@ -177,6 +188,34 @@ mod tests {
         assert_eq!(store.close().unwrap().lines, 3);
         assert!(matches!(store.close(), Err(StoreError::Closed { .. })));
         assert!(matches!(store.append(&batch()), Err(StoreError::Closed { .. })));
+    }
+
+    #[test]
+    fn redacts_before_it_stores_and_counts_what_is_stored() {
+        let directory = tempfile::tempdir().unwrap();
+        let redactor = Redactor::new(Patterns::parse("email,ip_v4").unwrap(), None);
+        let writer = WriterOptions { redactor: Arc::new(redactor), ..WriterOptions::default() };
+        let store = Store::create(directory.path(), StoreOptions { writer }).unwrap();
+        let mut batch = batch();
+        batch.push(0, 3, 0, b"from bob@example.com");
+        batch.origin = Some(Origin { source: "s".into(), first: 1, last: 3 });
+        for stored in [3, 0] {
+            assert_eq!(store.append(&batch).unwrap().stored, stored);
+        }
+        let counts = [("email".to_owned(), 1), ("ip_v4".to_owned(), 0)];
+        assert_eq!(store.redactions(), counts);
+        store.close().unwrap();
+        let metadata = Metadata::read(directory.path()).unwrap();
+        let redaction = metadata.redaction.unwrap();
+        assert!(redaction.enabled);
+        assert_eq!(redaction.patterns, ["email", "ip_v4"]);
+        assert_eq!(redaction.counts, [("email".to_owned(), 1)].into());
+        let mut lines = Vec::new();
+        Capture::open(directory.path()).unwrap().read(&Filter::default(), |line| {
+            lines.push(line.unwrap().message.to_string());
+            ControlFlow::Continue(())
+        });
+        assert_eq!(lines, ["one", "three", "from [REDACTED:email]"]);
     }
 
     #[test]

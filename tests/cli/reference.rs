@@ -23,6 +23,7 @@ fn the_first_page() {
       collector   Drain a tap directory and push its lines
       inspect     Show how large a capture is, what labels it has and when its lines are from
       grep        Print the lines whose message, or a value of whose labels, matches a pattern
+      redact      Take personal data and secrets out of text, or show what would go
       library     Print the path of the preload library, after putting it there
       inject      Copy the preload library into a directory that applications can load it from
       completion  Print a script that completes logtap's commands and options in a shell

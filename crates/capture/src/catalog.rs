@@ -2,7 +2,7 @@
 //!
 //! Shared by the writer and the thread that compresses. Every change is put on disk as a whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::error::CaptureError;
 use crate::index::{IndexEntry, MAX_SOURCES, SegmentStats, Sources, raise, render_index};
 use crate::layout::{INDEX, METADATA, SegmentName, finished_file, is_dated, raw_file};
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, Redaction};
 use crate::replace::replace_file;
 use crate::retention::segments_to_remove;
 use crate::timestamp::Timestamp;
@@ -21,6 +21,8 @@ pub(crate) struct Catalog {
     directory: PathBuf,
     metadata: Metadata,
     closed: Vec<Closed>,
+    /// How often each pattern was replaced before the capture was opened.
+    counts_before: BTreeMap<String, u64>,
     /// Bytes of the file that the compressing thread is writing.
     pub(crate) partial: u64,
 }
@@ -34,8 +36,13 @@ pub(crate) struct Closed {
 
 impl Catalog {
     pub(crate) fn new(directory: &Path, metadata: Metadata, closed: Vec<Closed>) -> Self {
-        let mut catalog =
-            Self { directory: directory.to_owned(), metadata, closed: Vec::new(), partial: 0 };
+        let mut catalog = Self {
+            directory: directory.to_owned(),
+            metadata,
+            closed: Vec::new(),
+            counts_before: BTreeMap::new(),
+            partial: 0,
+        };
         for segment in closed {
             catalog.insert(segment);
         }
@@ -160,6 +167,26 @@ impl Catalog {
         }
         while self.metadata.sources.len() > MAX_SOURCES {
             self.metadata.sources.pop_first();
+        }
+    }
+
+    /// Notes how lines are redacted from now on.
+    pub(crate) fn set_redaction(&mut self, names: Vec<String>) {
+        let known = self.metadata.redaction.take();
+        self.counts_before = known.as_ref().map(|known| known.counts.clone()).unwrap_or_default();
+        self.metadata.redaction = Redaction::continued(known, self.closed.is_empty(), names);
+    }
+
+    /// Notes how often each pattern was replaced since the capture was opened.
+    pub(crate) fn set_redaction_counts(&mut self, counts: Vec<(String, u64)>) {
+        let mut all = self.counts_before.clone();
+        for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            *all.entry(name).or_default() += count;
+        }
+        if let Some(redaction) = &mut self.metadata.redaction {
+            redaction.counts = all;
+        } else if !all.is_empty() {
+            self.metadata.redaction = Some(Redaction { counts: all, ..Redaction::default() });
         }
     }
 

@@ -54,7 +54,7 @@ pub struct Metadata {
 }
 
 /// How a capture was redacted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redaction {
     /// Whether it was at all.
     #[serde(default)]
@@ -62,6 +62,31 @@ pub struct Redaction {
     /// The names of the patterns.
     #[serde(default)]
     pub patterns: Vec<String>,
+    /// How often each was replaced, as far as segments are closed. Ours.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counts: BTreeMap<String, u64>,
+}
+
+impl Redaction {
+    /// What can be said of a capture that was redacted like this and is continued with these patterns:
+    /// only what is true for all of its lines.
+    pub(crate) fn continued(
+        known: Option<Self>,
+        is_empty: bool,
+        names: Vec<String>,
+    ) -> Option<Self> {
+        let (before, counts) = match known {
+            Some(known) => (Some(known.patterns).filter(|_| known.enabled), known.counts),
+            None => (None, BTreeMap::new()),
+        };
+        let patterns: Vec<String> = match before {
+            _ if is_empty => names,
+            None => Vec::new(),
+            Some(before) => names.into_iter().filter(|name| before.contains(name)).collect(),
+        };
+        let enabled = !patterns.is_empty();
+        (enabled || !counts.is_empty()).then_some(Self { enabled, patterns, counts })
+    }
 }
 
 /// Segments that were removed to keep to the disk cap.
@@ -186,6 +211,27 @@ mod tests {
         let again: Metadata = serde_json::from_slice(&metadata.render()).unwrap();
         assert_eq!(again, metadata);
         assert_eq!(again.others["colour"], "red");
+    }
+
+    #[test]
+    fn only_what_holds_for_all_lines_is_said_of_redaction() {
+        let names = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let of = |list: &[&str]| Redaction {
+            enabled: true,
+            patterns: names(list),
+            counts: BTreeMap::new(),
+        };
+        let continued = |known, is_empty, list: &[&str]| {
+            Redaction::continued(known, is_empty, names(list)).map(|said| said.patterns)
+        };
+        assert_eq!(continued(None, true, &["email"]), Some(names(&["email"])));
+        assert_eq!(continued(None, false, &["email"]), None);
+        assert_eq!(continued(Some(of(&["email", "ssn"])), false, &["ssn"]), Some(names(&["ssn"])));
+        assert_eq!(continued(Some(of(&["email"])), false, &[]), None);
+        assert_eq!(continued(Some(of(&["email"])), true, &[]), None);
+        let counted = Redaction { counts: [("email".to_owned(), 2)].into(), ..of(&["email"]) };
+        let said = Redaction::continued(Some(counted), false, Vec::new()).unwrap();
+        assert!(!said.enabled && said.counts["email"] == 2);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::layout::{next_stem, raw_file};
 use crate::lock::lock;
 use crate::metadata::Removed;
 use crate::recovery::{Recovered, recover};
-use crate::redact::RedactedBatch;
+use crate::redact::{RedactedBatch, Redactor};
 use crate::replace::create_new;
 use crate::rotation::{expected_size, is_due, segment_limit};
 use crate::stored::StoredLines;
@@ -41,6 +41,8 @@ pub struct WriterOptions {
     pub compress: bool,
     /// How hard, as zstd counts.
     pub compression_level: i32,
+    /// What its batches are passed by. Here it only tells its names and counts for the metadata.
+    pub redactor: Arc<Redactor>,
     /// Where the time comes from.
     pub clock: fn() -> Timestamp,
 }
@@ -52,6 +54,7 @@ impl Default for WriterOptions {
             disk_cap: Some(50 << 30),
             compress: true,
             compression_level: 1,
+            redactor: Arc::new(Redactor::none()),
             clock: Timestamp::now,
         }
     }
@@ -144,6 +147,7 @@ impl Writer {
         // A capture that has ended stays so until the first line.
         let live = !catalog.is_stopped();
         if live {
+            catalog.set_redaction(options.redactor.names());
             catalog.go_live()?;
         }
         let stored = StoredLines::from(catalog.sources());
@@ -181,8 +185,8 @@ impl Writer {
     }
 
     /// Stores a batch, or the part of it that is not stored yet, completely or not at all.
-    pub fn append(&mut self, batch: &RedactedBatch<'_>) -> Result<Appended, CaptureError> {
-        let batch: &Batch = batch.get();
+    pub fn append(&mut self, redacted: &RedactedBatch<'_>) -> Result<Appended, CaptureError> {
+        let batch: &Batch = redacted.get();
         let skipped = self.stored_before(batch)?;
         let entries = batch.entries.get(skipped..).unwrap_or_default();
         if entries.is_empty() {
@@ -214,6 +218,7 @@ impl Writer {
         if let Some(origin) = mark {
             self.stored.set(&origin.source, origin.last);
         }
+        self.options.redactor.count(redacted, skipped as u64);
         Ok(Appended { stored: entries.len() as u64, skipped: skipped as u64 })
     }
 
@@ -222,6 +227,7 @@ impl Writer {
         self.rotate()?;
         let compression_failure = self.compactor.take().and_then(Compactor::finish);
         let mut catalog = lock_catalog(&self.catalog);
+        catalog.set_redaction_counts(self.options.redactor.counts());
         let (segments, compressed) = catalog.counts();
         let disk_bytes = catalog.disk_bytes();
         let metadata = catalog.stop((self.options.clock)())?;
@@ -256,7 +262,10 @@ impl Writer {
         mark: Option<&Origin>,
     ) -> Result<(), CaptureError> {
         if !self.live {
-            lock_catalog(&self.catalog).go_live()?;
+            let mut catalog = lock_catalog(&self.catalog);
+            catalog.set_redaction(self.options.redactor.names());
+            catalog.go_live()?;
+            drop(catalog);
             self.live = true;
         }
         if self.active.is_none() {
@@ -332,7 +341,10 @@ impl Writer {
             return fs::remove_file(&active.path).map_err(CaptureError::io("remove", &active.path));
         }
         let Active { stem, stats, .. } = active;
-        lock_catalog(&self.catalog).add(&stem, stats);
+        let mut catalog = lock_catalog(&self.catalog);
+        catalog.set_redaction_counts(self.options.redactor.counts());
+        catalog.add(&stem, stats);
+        drop(catalog);
         self.compress(stem)
     }
 

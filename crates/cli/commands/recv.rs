@@ -9,8 +9,8 @@ use std::time::Duration;
 use logtap_recv::{Config, ServeError, Store, StoreOptions, WriterOptions};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::commands::Ending;
 use crate::commands::run::{plural, size};
+use crate::commands::{Ending, redact};
 use crate::failure::{CommandError, Kind};
 use crate::output::Printer;
 use crate::values;
@@ -23,6 +23,8 @@ const STEP: Duration = Duration::from_millis(200);
 #[command(after_help = "Examples:
   logtap recv --dir ./capture
   logtap recv --dir ./capture --listen 0.0.0.0:3100 --max-disk 5GB
+  logtap recv --dir ./capture --redact
+  logtap recv --dir ./capture --redact=email,credit_card --redact-patterns ours.yaml
 
 Takes what a Loki takes on /loki/api/v1/push. What it has answered for is in the capture, whatever
 happens to it. It ends at Ctrl-C or SIGTERM.")]
@@ -61,6 +63,18 @@ pub(crate) struct RecvArgs {
         action = clap::ArgAction::Set
     )]
     compress: bool,
+    /// Take personal data and secrets out before anything is written: all patterns, or those named
+    #[arg(
+        long,
+        value_name = "LIST",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        env = "LOGTAP_RECV_REDACT"
+    )]
+    redact: Option<String>,
+    /// YAML file with patterns of your own (`name`, `pattern`, `replacement`)
+    #[arg(long, value_name = "FILE", env = "LOGTAP_RECV_REDACT_PATTERNS")]
+    redact_patterns: Option<PathBuf>,
     /// Largest body of one push
     #[arg(long, value_name = "SIZE", default_value = "16MB", value_parser = values::size)]
     max_body: u64,
@@ -71,10 +85,12 @@ pub(crate) struct RecvArgs {
 
 pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandError> {
     let listen = address(&args.listen)?;
+    let redactor = redact::policy(args.redact.as_deref(), args.redact_patterns.as_deref())?;
     let writer = WriterOptions {
         max_segment_bytes: args.max_file,
         disk_cap: Some(args.max_disk),
         compress: args.compress,
+        redactor: Arc::clone(&redactor),
         ..WriterOptions::default()
     };
     let store = Store::create(&args.dir, StoreOptions { writer }).map_err(CommandError::caused)?;
@@ -94,6 +110,9 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
         server.address(),
         args.dir.display()
     ));
+    if redactor.is_active() {
+        printer.note(format_args!("logtap: {}", redact::describe(&redactor)));
+    }
 
     while signals.pending().next().is_none() && !server.is_finished() {
         thread::park_timeout(STEP);
@@ -109,6 +128,16 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
         size(counts.bytes),
         args.dir.display()
     ));
+    let replaced: Vec<String> = store
+        .redactions()
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    if redactor.is_active() {
+        let replaced = if replaced.is_empty() { "nothing".to_owned() } else { replaced.join(", ") };
+        printer.note(format_args!("logtap: redacted: {replaced}"));
+    }
     Ok(Ending::OK)
 }
 

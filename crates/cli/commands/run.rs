@@ -120,6 +120,12 @@ fn story(settings: &Settings, closed: Closed, watcher: Option<Watcher>) -> Story
         pushed_to: address,
         total,
         streams: summary.streams,
+        redactions: settings
+            .redactor
+            .counts()
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .collect(),
         undelivered_lines: summary.undelivered_lines,
         last_error: summary.last_error.filter(|_| summary.undelivered_lines > 0),
         unreached,

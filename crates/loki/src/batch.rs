@@ -73,6 +73,17 @@ impl Batch {
         self.entries.push(Entry { timestamp, stream, metadata, start, length: line.len() as u32 });
     }
 
+    /// The same labels, metadata and origin, and no line.
+    pub fn clone_without_lines(&self) -> Self {
+        Self {
+            streams: self.streams.clone(),
+            metadata: self.metadata.clone(),
+            entries: Vec::new(),
+            text: Vec::new(),
+            origin: self.origin.clone(),
+        }
+    }
+
     /// Whether it holds no line.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

@@ -1,10 +1,10 @@
-//! The sink of `logtap run`: the capture in this very process.
+//! The sinks of `logtap run`: the capture in this very process, and redaction before an address.
 
 use std::sync::Arc;
 
 use logtap_collector::sink::{PushError, Sink};
 use logtap_loki::Batch;
-use logtap_recv::Store;
+use logtap_recv::{Redactor, Store};
 
 /// Hands batches to a store by a function call.
 pub(crate) struct CaptureSink(pub(crate) Arc<Store>);
@@ -17,6 +17,21 @@ impl Sink for CaptureSink {
             // A full disk may get room again, and what cannot be written stays with the collector.
             Err(error) => Err(PushError::Retry { reason: chain(&error), after: None }),
         }
+    }
+}
+
+/// Redacts batches before another sink gets them, and counts what that has taken.
+pub(crate) struct RedactingSink<Inner> {
+    pub(crate) sink: Inner,
+    pub(crate) redactor: Arc<Redactor>,
+}
+
+impl<Inner: Sink> Sink for RedactingSink<Inner> {
+    fn push(&mut self, batch: &Batch) -> Result<(), PushError> {
+        let redacted = self.redactor.redact(batch);
+        self.sink.push(redacted.get())?;
+        self.redactor.count(&redacted, 0);
+        Ok(())
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use logtap_collector::sink::Sink;
 use logtap_collector::sinks::{LokiConfig, LokiSink};
 use logtap_collector::{Collector, Config, Feeder, FeederStream, Summary};
-use logtap_recv::{Store, StoreError, StoreOptions};
+use logtap_recv::{Redactor, Store, StoreError, StoreOptions, WriterOptions};
 
-use super::capture_sink::CaptureSink;
+use super::capture_sink::{CaptureSink, RedactingSink};
 use super::settings::{Destination, Settings};
 use crate::commands::collector::failed;
 use crate::failure::{CommandError, Kind};
@@ -56,10 +56,12 @@ impl Opened {
             Destination::Push(address) => {
                 let sink = LokiSink::new(LokiConfig::new(address)).map_err(failed)?;
                 let address = sink.address();
-                return Ok(Self { sink: Box::new(sink), capture: None, address: Some(address) });
+                let redactor = Arc::clone(&settings.redactor);
+                let sink = Box::new(RedactingSink { sink, redactor });
+                return Ok(Self { sink, capture: None, address: Some(address) });
             }
-            Destination::Capture(directory) => Capture::open(directory)?,
-            Destination::NextCapture => Capture::next()?,
+            Destination::Capture(directory) => Capture::open(directory, &settings.redactor)?,
+            Destination::NextCapture => Capture::next(&settings.redactor)?,
         };
         let sink = Box::new(CaptureSink(Arc::clone(&capture.store)));
         Ok(Self { sink, capture: Some(capture), address: None })
@@ -133,19 +135,20 @@ impl Receiver {
 }
 
 impl Capture {
-    fn open(directory: &Path) -> Result<Self, CommandError> {
+    fn open(directory: &Path, redactor: &Arc<Redactor>) -> Result<Self, CommandError> {
         let is_new = !directory.exists();
-        let store = Store::create(directory, StoreOptions::default()).map_err(refused)?;
+        let writer = WriterOptions { redactor: Arc::clone(redactor), ..WriterOptions::default() };
+        let store = Store::create(directory, StoreOptions { writer }).map_err(refused)?;
         Ok(Self { store: Arc::new(store), is_new })
     }
 
     /// The first free name here. Another run may take it between the look and the lock.
-    fn next() -> Result<Self, CommandError> {
+    fn next(redactor: &Arc<Redactor>) -> Result<Self, CommandError> {
         let here = std::env::current_dir().map_err(CommandError::caused)?;
         let mut last = None;
         for _ in 0..TRIES {
             let directory = logtap_recv::choose_directory(&here).map_err(CommandError::caused)?;
-            match Self::open(&directory) {
+            match Self::open(&directory, redactor) {
                 Ok(capture) => return Ok(capture),
                 Err(error) => last = Some(error),
             }

@@ -6,11 +6,14 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use logtap_recv::Redactor;
 use logtap_wire::pattern;
 
+use crate::commands::redact;
 use crate::failure::{CommandError, Kind};
 
 /// How long a write to a full ring waits: longer than any sink hiccup, shorter than for ever.
@@ -21,6 +24,7 @@ const FULL_WAIT: u32 = 10_000;
 #[command(after_help = "Examples:
   logtap run -- ./server --port 8080
   logtap run --file '/var/log/app/*.log' -- ./legacy-app
+  logtap run --redact -- ./server
   logtap run --suppress=stdout --to http://loki:3100 --label env=test -- make load-test
 
 The command sees the same terminal, input and signals as without logtap, and `logtap run` ends
@@ -57,6 +61,18 @@ pub(crate) struct RunArgs {
     /// Label of every line, as NAME=VALUE
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_label)]
     label: Vec<(String, String)>,
+    /// Take personal data and secrets out before a line is kept or sent: all patterns, or those named
+    #[arg(
+        long,
+        value_name = "LIST",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    redact: Option<String>,
+    /// YAML file with redaction patterns of your own (`name`, `pattern`, `replacement`)
+    #[arg(long, value_name = "FILE")]
+    redact_patterns: Option<PathBuf>,
     /// What a write does when the tap is full: wait as on a slow pipe, or drop the copy and count it
     #[arg(long, value_enum, default_value = "wait")]
     on_full: OnFull,
@@ -131,6 +147,7 @@ pub(crate) struct Settings {
     pub(crate) suppressed: Suppressed,
     pub(crate) destination: Destination,
     pub(crate) labels: Vec<(String, String)>,
+    pub(crate) redactor: Arc<Redactor>,
     pub(crate) on_full: String,
     pub(crate) linger: Duration,
     pub(crate) told: Told,
@@ -160,6 +177,7 @@ impl Settings {
                 (None, None) => Destination::NextCapture,
             },
             labels,
+            redactor: redact::policy(args.redact.as_deref(), args.redact_patterns.as_deref())?,
             on_full: match args.on_full {
                 OnFull::Wait => format!("wait:{FULL_WAIT}"),
                 OnFull::Drop => "drop".to_owned(),

@@ -1,5 +1,6 @@
 //! What `run` has to tell when it is over, for a person and for a program.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +34,9 @@ pub(crate) struct Story {
     pub(crate) total: Totals,
     /// What was caught, by stream and file.
     pub(crate) streams: Vec<StreamSummary>,
+    /// How often redaction has replaced something, by pattern.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) redactions: BTreeMap<String, u64>,
     /// Lines that the capture or the address did not take.
     pub(crate) undelivered_lines: u64,
     /// The last reason for that.
@@ -113,6 +117,11 @@ impl Story {
                     size(totals.bytes)
                 ),
             );
+        }
+        if !self.redactions.is_empty() {
+            let replaced: Vec<_> =
+                self.redactions.iter().map(|(name, count)| format!("{name} {count}")).collect();
+            line(&mut text, &format!("redacted: {}", replaced.join(", ")));
         }
         match (&self.reason, self.way) {
             (Some(reason), Way::Pipe) => {
@@ -250,6 +259,7 @@ mod tests {
                 stream("stdout", None, "preload", totals(1240, 59_990)),
                 stream("file", Some("/var/log/app.log"), "tail", totals(1, 10)),
             ],
+            redactions: BTreeMap::new(),
             undelivered_lines: 0,
             last_error: None,
             unreached: Vec::new(),

@@ -1,0 +1,236 @@
+//! One pass over a line: where something could begin, and what it is.
+//!
+//! ```text
+//! 64 bytes at a time:  first digits of numbers, '@', ':', '='   as bits of a mask
+//! the whole line:      "eyJ", "AKIA", "://", ...                all literals in one search
+//! ```
+//! Both are vector instructions and most lines have few bits and no literal. What was found is asked in
+//! the order of the line; a recogniser looks at a handful of bytes around the place before it says no.
+
+use aho_corasick::packed::{Config, MatchKind, Searcher};
+use aho_corasick::{AhoCorasick, Span};
+use wide::u8x16;
+
+use super::bytes::Found;
+use super::{Pattern, Patterns, addresses, numbers, secrets, tokens};
+
+const BLOCK: usize = 64;
+
+/// Finds all that the chosen patterns recognise.
+#[derive(Debug)]
+pub(super) struct Scanner {
+    chosen: Patterns,
+    literals: Option<Literals>,
+    /// Whether any chosen pattern begins with a digit, or with a sign.
+    digits: bool,
+    signs: bool,
+}
+
+#[derive(Debug)]
+enum Literals {
+    Packed(Searcher),
+    /// Where the processor has no vector instructions for it.
+    Automaton(AhoCorasick),
+}
+
+impl Literals {
+    fn find(&self, line: &[u8], from: usize) -> Option<(usize, usize)> {
+        let span = Span { start: from, end: line.len() };
+        let found = match self {
+            Self::Packed(searcher) => searcher.find_in(line, span),
+            Self::Automaton(automaton) => automaton.find(aho_corasick::Input::new(line).span(span)),
+        };
+        found.map(|found| (found.start(), found.pattern().as_usize()))
+    }
+}
+
+impl Scanner {
+    pub(super) fn new(chosen: Patterns) -> Self {
+        let has = |patterns: &[Pattern]| patterns.iter().any(|&pattern| chosen.has(pattern));
+        use Pattern::{
+            ApiKey, Bearer, CreditCard, Email, Iban, IpV4, IpV6, Jwt, Phone, PrivateKey, Secret,
+            Ssn, UrlPassword,
+        };
+        let with_literals = has(&[Jwt, Bearer, ApiKey, PrivateKey, UrlPassword, Email]);
+        Self {
+            chosen,
+            literals: with_literals.then(literals),
+            digits: has(&[CreditCard, IpV4, Ssn, Phone, Iban]),
+            signs: has(&[Email, Secret, IpV6]),
+        }
+    }
+
+    /// The chosen patterns.
+    pub(super) fn chosen(&self) -> Patterns {
+        self.chosen
+    }
+
+    /// Calls `emit` for everything that is found in a line, in order and without overlaps.
+    pub(super) fn scan(&self, line: &[u8], mut emit: impl FnMut(Found)) {
+        let mut state = State { line, chosen: self.chosen, floor: 0, pending: None };
+        let mut literal = self.literals.as_ref().and_then(|literals| literals.find(line, 0));
+        if self.digits || self.signs {
+            let mut digit_before = 0;
+            let mut start = 0;
+            while start < line.len() {
+                let mut bits = self.candidates(line, start, &mut digit_before);
+                while bits != 0 {
+                    let place = start + bits.trailing_zeros() as usize;
+                    bits &= bits - 1;
+                    while let Some((at, number)) = literal.filter(|(at, _)| *at <= place) {
+                        state.literal(at, number, &mut emit);
+                        literal = self.next_literal(line, at, number);
+                    }
+                    state.candidate(place, &mut emit);
+                }
+                start += BLOCK;
+            }
+        }
+        while let Some((at, number)) = literal {
+            state.literal(at, number, &mut emit);
+            literal = self.next_literal(line, at, number);
+        }
+        if let Some(found) = state.pending {
+            emit(found);
+        }
+    }
+
+    fn next_literal(&self, line: &[u8], at: usize, number: usize) -> Option<(usize, usize)> {
+        let length = tokens::LITERALS.get(number).map_or(1, |(text, _)| text.len());
+        self.literals.as_ref()?.find(line, at + length)
+    }
+
+    /// The places in a block at which something could be recognised.
+    #[inline]
+    fn candidates(&self, line: &[u8], start: usize, digit_before: &mut u64) -> u64 {
+        let mut last = [0; BLOCK];
+        let rest = line.get(start..).unwrap_or_default();
+        let block = match rest.first_chunk::<BLOCK>() {
+            Some(block) => block,
+            None => {
+                if let Some(part) = last.get_mut(..rest.len()) {
+                    part.copy_from_slice(rest);
+                }
+                &last
+            }
+        };
+        let (mut digits, mut signs) = (0, 0);
+        for (quarter, bytes) in block.chunks_exact(16).enumerate() {
+            let bytes = u8x16::new(bytes.try_into().unwrap_or_default());
+            let shift = quarter * 16;
+            // A byte is a digit if it is no more than 9 above '0'.
+            let value = bytes - u8x16::splat(b'0');
+            let is_digit = value.min(u8x16::splat(9)).simd_eq(value);
+            digits |= u64::from(is_digit.to_bitmask()) << shift;
+            let is_sign = bytes.simd_eq(u8x16::splat(b'@'))
+                | bytes.simd_eq(u8x16::splat(b':'))
+                | bytes.simd_eq(u8x16::splat(b'='));
+            signs |= u64::from(is_sign.to_bitmask()) << shift;
+        }
+        let firsts = digits & !(digits << 1 | *digit_before);
+        *digit_before = digits >> (BLOCK - 1);
+        (if self.digits { firsts } else { 0 }) | (if self.signs { signs } else { 0 })
+    }
+}
+
+fn literals() -> Literals {
+    let texts = tokens::LITERALS.map(|(text, _)| text);
+    let packed = Config::new()
+        .match_kind(MatchKind::LeftmostLongest)
+        .heuristic_pattern_limits(false)
+        .builder()
+        .extend(texts)
+        .build();
+    match packed {
+        Some(searcher) => Literals::Packed(searcher),
+        None => Literals::Automaton(
+            AhoCorasick::builder()
+                .match_kind(aho_corasick::MatchKind::LeftmostLongest)
+                .build(texts)
+                .expect("a few short literals are an automaton"),
+        ),
+    }
+}
+
+/// How far a line is.
+struct State<'a> {
+    line: &'a [u8],
+    chosen: Patterns,
+    /// The end of what was emitted.
+    floor: usize,
+    /// What was found last. It may turn out to be a part of an e-mail address.
+    pending: Option<Found>,
+}
+
+impl State<'_> {
+    #[inline]
+    fn candidate(&mut self, place: usize, emit: &mut impl FnMut(Found)) {
+        if self.pending.is_some_and(|found| place < found.end) {
+            return;
+        }
+        let (line, chosen, floor) = (self.line, self.chosen, self.floor_for_numbers());
+        let found = match super::bytes::at(line, place) {
+            b'@' if chosen.has(Pattern::Email) => {
+                addresses::email(line, place, 1, self.floor_for_addresses())
+            }
+            b'@' => None,
+            sign @ (b':' | b'=') => {
+                let secret = if chosen.has(Pattern::Secret) {
+                    secrets::value(line, place, floor, chosen)
+                } else {
+                    None
+                };
+                match secret {
+                    None if sign == b':' && chosen.has(Pattern::IpV6) => {
+                        addresses::ip_v6(line, place, floor)
+                    }
+                    secret => secret,
+                }
+            }
+            _ => numbers::recognise(line, place, floor, chosen),
+        };
+        if let Some(found) = found {
+            self.take(found, emit);
+        }
+    }
+
+    fn literal(&mut self, place: usize, number: usize, emit: &mut impl FnMut(Found)) {
+        if self.pending.is_some_and(|found| place < found.end) {
+            return;
+        }
+        let floor = match tokens::LITERALS.get(number) {
+            Some((_, tokens::Sign::Address)) => self.floor_for_addresses(),
+            _ => self.floor_for_numbers(),
+        };
+        if let Some(found) = tokens::recognise(self.line, place, number, floor, self.chosen) {
+            self.take(found, emit);
+        }
+    }
+
+    fn floor_for_numbers(&self) -> usize {
+        self.pending.map_or(self.floor, |found| found.end)
+    }
+
+    /// Numbers may be parts of an address; what was found for another reason is none.
+    fn floor_for_addresses(&self) -> usize {
+        use Pattern::{CreditCard, IpV4, Phone, Ssn};
+        match self.pending {
+            Some(found) if !matches!(found.pattern, CreditCard | IpV4 | Phone | Ssn) => found.end,
+            _ => self.floor,
+        }
+    }
+
+    fn take(&mut self, found: Found, emit: &mut impl FnMut(Found)) {
+        if let Some(pending) = self.pending {
+            if found.start >= pending.end {
+                emit(pending);
+                self.floor = pending.end;
+            } else if found.start > pending.start || found.end < pending.end {
+                return;
+            }
+        }
+        if found.start >= self.floor && found.end > found.start {
+            self.pending = Some(found);
+        }
+    }
+}

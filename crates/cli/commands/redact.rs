@@ -1,0 +1,181 @@
+//! `logtap redact`: what redaction would take out of a text, before anybody relies on it; and the one
+//! place where the options of redaction become a policy.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use logtap_recv::Redactor;
+use logtap_recv::redact::{CustomError, CustomPatterns, Patterns};
+use serde::Serialize;
+
+use crate::commands::Ending;
+use crate::commands::run::plural;
+use crate::failure::{CommandError, Kind};
+use crate::output::Printer;
+
+/// More changed lines than this are counted, not listed, in JSON.
+const MAX_LISTED: usize = 100_000;
+
+/// Take personal data and secrets out of text, or show what would go
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  logtap redact --test < app.log            what `recv --redact` would take out, and how often
+  logtap redact --test --redact=email,ssn app.log
+  logtap redact < app.log > shareable.log
+
+Patterns: credit_card, email, jwt, bearer, ip_v4, ssn, phone, api_key, private_key, url_password,
+secret, iban, ip_v6. The same patterns work in `logtap recv --redact` and `logtap run --redact`.")]
+pub(crate) struct RedactArgs {
+    /// Files to read [default: standard input]
+    file: Vec<PathBuf>,
+    /// Show only the lines that change, and count per pattern
+    #[arg(long)]
+    test: bool,
+    /// Which patterns: all, or names with commas between them
+    #[arg(
+        long,
+        value_name = "LIST",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    redact: Option<String>,
+    /// YAML file with patterns of your own
+    #[arg(long, value_name = "FILE")]
+    redact_patterns: Option<PathBuf>,
+    /// Print the test as one JSON object
+    #[arg(long, requires = "test")]
+    pub(crate) json: bool,
+}
+
+/// What `redact --test` found.
+#[derive(Default, Serialize)]
+struct Report {
+    lines: u64,
+    changed: u64,
+    counts: std::collections::BTreeMap<String, u64>,
+    changes: Vec<Change>,
+}
+
+#[derive(Serialize)]
+struct Change {
+    line: u64,
+    patterns: Vec<String>,
+    text: String,
+}
+
+pub(crate) fn run(args: &RedactArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
+    // Here everything is redacted if nothing is said, for what else should the command do?
+    let all = (args.redact.is_none() && args.redact_patterns.is_none()).then_some("true");
+    let redactor = policy(args.redact.as_deref().or(all), args.redact_patterns.as_deref())?;
+    let names = redactor.names();
+    let mut report = Report::default();
+    let mut read = |input: &mut dyn BufRead, printer: &mut Printer| {
+        pass(input, &redactor, &names, args, &mut report, printer)
+    };
+    if args.file.is_empty() {
+        read(&mut io::stdin().lock(), printer)?;
+    }
+    for path in &args.file {
+        let file = File::open(path).map_err(|error| cannot_read(path, &error))?;
+        read(&mut BufReader::with_capacity(1 << 18, file), printer)?;
+    }
+    if args.test && args.json {
+        printer.json(&report)?;
+    } else if args.test {
+        printer.finish()?;
+        printer.note(format_args!(
+            "logtap: {} of {} would change",
+            report.changed,
+            plural(report.lines, "line")
+        ));
+        for (name, count) in &report.counts {
+            printer.note(format_args!("  {name:<14} {count:>10}"));
+        }
+    }
+    Ok(Ending::OK)
+}
+
+fn pass(
+    input: &mut dyn BufRead,
+    redactor: &Redactor,
+    names: &[String],
+    args: &RedactArgs,
+    report: &mut Report,
+    printer: &mut Printer,
+) -> Result<(), CommandError> {
+    let mut text = Vec::new();
+    loop {
+        text.clear();
+        if input.read_until(b'\n', &mut text)? == 0 {
+            return Ok(());
+        }
+        let line = text.strip_suffix(b"\n").unwrap_or(&text);
+        report.lines += 1;
+        let mut hits = Vec::new();
+        let redacted = redactor.redact_line(line, |place| hits.push(place));
+        for name in hits.iter().filter_map(|place| names.get(*place)) {
+            *report.counts.entry(name.clone()).or_default() += 1;
+        }
+        report.changed += u64::from(redacted.is_some());
+        match redacted {
+            Some(redacted) if args.json => {
+                if report.changes.len() < MAX_LISTED {
+                    let patterns = hits.iter().filter_map(|place| names.get(*place).cloned());
+                    report.changes.push(Change {
+                        line: report.lines,
+                        patterns: patterns.collect(),
+                        text: String::from_utf8_lossy(&redacted).into_owned(),
+                    });
+                }
+            }
+            Some(redacted) if args.test => {
+                let answers = printer.answers();
+                write!(answers, "{}:", report.lines)?;
+                answers.write_all(&redacted)?;
+                answers.write_all(b"\n")?;
+            }
+            None if args.test => {}
+            redacted => {
+                let answers = printer.answers();
+                answers.write_all(redacted.as_deref().unwrap_or(line))?;
+                let end = text.get(line.len()..).unwrap_or_default();
+                answers.write_all(end)?;
+            }
+        }
+    }
+}
+
+/// Makes a policy of what was given as `--redact` and `--redact-patterns`.
+pub(crate) fn policy(
+    list: Option<&str>,
+    patterns: Option<&Path>,
+) -> Result<Arc<Redactor>, CommandError> {
+    let built_in = list.map_or(Ok(Patterns::NONE), Patterns::parse).map_err(|error| {
+        CommandError::new(Kind::Arguments, error).hinted(
+            "--redact alone takes all of them; patterns of your own: --redact-patterns FILE",
+        )
+    })?;
+    let custom = patterns.map(CustomPatterns::read).transpose().map_err(|error| match error {
+        CustomError::Read { .. } => CommandError::caused(error),
+        error => CommandError::new(Kind::Arguments, error).hinted(
+            "try the patterns on a sample: logtap redact --test --redact-patterns FILE < sample",
+        ),
+    })?;
+    Ok(Arc::new(Redactor::new(built_in, custom)))
+}
+
+/// One line about what is redacted.
+pub(crate) fn describe(redactor: &Redactor) -> String {
+    match redactor.names().join(", ") {
+        names if names.is_empty() => "redaction: off".to_owned(),
+        names => format!("redaction: {names}"),
+    }
+}
+
+fn cannot_read(path: &Path, error: &io::Error) -> CommandError {
+    let text = format!("failed to read `{}`: {error}", path.display());
+    CommandError::new(Kind::of(error), text)
+}
