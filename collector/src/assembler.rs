@@ -321,8 +321,14 @@ impl Assembler {
         }
         let pid = self.rings.get(&ring).map_or(0, |ring| ring.facts.pid);
         let Some(at) = self.writer(Route { ring, pid, slot, aside: false }) else { return };
-        let stream = self.writers.get(at).and_then(|writer| writer.stream);
-        self.flush_where(Mark::Whole, |writer| writer.stream == stream);
+        let Some(identity) = self.writers.get(at).map(|writer| writer.identity.clone()) else {
+            return;
+        };
+        // By what it is, not by where its books are: a line that was taken over has none yet.
+        self.flush_where(Mark::Whole, |writer| {
+            let known = &writer.identity;
+            writer.ring == ring && known.kind == identity.kind && known.path == identity.path
+        });
         let now = self.now;
         self.change(at, |assembly, totals, output| {
             totals.lost_records = totals.lost_records.saturating_add(more_records);
@@ -338,7 +344,8 @@ impl Assembler {
         match slot.and_then(|slot| self.stream_of(ring, slot)) {
             Some(stream) => {
                 stream.totals.torn_records += 1;
-                stream.totals.torn_bytes += bytes.unwrap_or(0);
+                let torn = &mut stream.totals.torn_bytes;
+                *torn = torn.saturating_add(bytes.unwrap_or(0));
             }
             None => {
                 if let Some(ring) = self.rings.get_mut(&ring) {

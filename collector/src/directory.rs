@@ -42,6 +42,8 @@ pub(crate) struct RingFile {
     pub(crate) file: File,
     pub(crate) size: u64,
     pub(crate) blocks: u64,
+    /// Tells whether two names are one file.
+    pub(crate) inode: u64,
 }
 
 /// What a look at the directory found.
@@ -128,7 +130,8 @@ impl TapDirectory {
         if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
         }
-        Ok(RingFile { file, size: metadata.len(), blocks: metadata.blocks() })
+        let (size, blocks, inode) = (metadata.len(), metadata.blocks(), metadata.ino());
+        Ok(RingFile { file, size, blocks, inode })
     }
 
     /// Removes a ring's file.

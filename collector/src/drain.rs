@@ -135,7 +135,7 @@ enum Item {
 
 /// What one pass did.
 #[derive(Clone, Copy, Debug, Default)]
-struct Pass {
+pub(crate) struct Pass {
     bytes: u64,
     /// A ticket is missing.
     waiting: bool,
@@ -232,7 +232,11 @@ impl Drain {
 
     /// Once over everything.
     fn pass(&mut self) -> Pass {
-        let at = Instant::now();
+        self.pass_at(Instant::now())
+    }
+
+    /// The same at another time.
+    pub(crate) fn pass_at(&mut self, at: Instant) -> Pass {
         self.chunk.now = now().max(self.chunk.now);
         self.take_back();
         self.outlet.retry();

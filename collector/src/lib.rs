@@ -15,6 +15,8 @@
 //! Nothing in a ring is believed: see [`TapDirectory`] and the module `ring_reader`.
 
 pub mod command;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod sink;
 pub mod sinks;
 

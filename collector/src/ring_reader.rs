@@ -32,6 +32,8 @@ pub(crate) enum Hostility {
     NotARing(logtap_wire::ring::NotARing),
     #[error("the file has holes")]
     Sparse,
+    #[error("the file is `{name}` under another name")]
+    SecondName { name: String },
     #[error("the file became shorter")]
     CutOff,
     #[error("lane {lane} has an impossible head")]
@@ -48,6 +50,8 @@ pub(crate) enum Hostility {
 #[derive(Debug)]
 pub(crate) struct RingReader {
     pub(crate) name: String,
+    /// Of its file.
+    pub(crate) inode: u64,
     pub(crate) info: RingInfo,
     file: File,
     lanes: Vec<LaneReader>,
@@ -104,7 +108,7 @@ pub(crate) struct Torn {
 impl RingReader {
     /// Takes a ring over.
     pub(crate) fn adopt(name: &str, ring: RingFile) -> Result<Self, Hostility> {
-        let RingFile { file, size, blocks } = ring;
+        let RingFile { file, size, blocks, inode } = ring;
         let mut page = [0; LANES_OFFSET];
         if size < DATA_OFFSET as u64 {
             return Err(Hostility::NotARing(logtap_wire::ring::NotARing::Foreign));
@@ -129,6 +133,7 @@ impl RingReader {
             .collect::<Result<_, Hostility>>()?;
         Ok(Self {
             name: name.to_owned(),
+            inode,
             hints: vec![0; info.geometry.lanes as usize * size_of::<Lane>()],
             info,
             file,

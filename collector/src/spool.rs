@@ -169,8 +169,11 @@ fn start(directory: &Path, segments: &mut Vec<u64>) -> Result<u64, CollectorErro
 fn recover(directory: &Path, segments: &[u64]) -> Result<Recovered, CollectorError> {
     let mut found = Recovered { table: RingTable::default(), last: None, used: 0 };
     let mut damaged = false;
-    for &number in segments {
+    let first = segments.first().copied().unwrap_or(0);
+    for (&number, expected) in segments.iter().zip(first..) {
         let path = segment_path(directory, number);
+        // Without the segment between them, what follows cannot be made into the same lines.
+        damaged |= number != expected;
         if damaged {
             let length = fs::metadata(&path).map_or(0, |metadata| metadata.len());
             report(&Event::DamagedSpool { segment: number, bytes: length });

@@ -135,3 +135,13 @@ fn files_that_never_were_rings() {
     assert_eq!(summary.counts.hostile, 6, "each is looked at once: {:?}", summary.hostile);
     assert!(tap.join("garbage.ring").exists(), "what is not ours stays");
 }
+
+#[test]
+fn a_second_name_of_a_ring_is_not_read_again() {
+    let (texts, summary) = beside_a_good_ring(|tap, bad| {
+        std::fs::hard_link(&bad.path, tap.join("second.ring")).unwrap();
+    });
+    assert_eq!(texts, ["before", "good"]);
+    assert_eq!(summary.counts.totals.records, 2);
+    assert!(summary.hostile[0].reason.contains("under another name"), "{:?}", summary.hostile);
+}

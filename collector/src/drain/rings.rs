@@ -64,6 +64,12 @@ impl Drain {
             // A ring that had to be emptied because it could not be removed.
             return;
         }
+        let read = self.rings.values().map(|reading| &reading.reader).chain(self.ended.values());
+        if let Some(same) = read.into_iter().find(|reader| reader.inode == opened.inode) {
+            // Read twice it would be delivered twice.
+            let reason = Hostility::SecondName { name: same.name.clone() };
+            return self.hostile(name, &reason);
+        }
         match RingReader::adopt(name, opened) {
             Ok(mut reader) => {
                 let created = reader.info.created;

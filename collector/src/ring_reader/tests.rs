@@ -34,7 +34,7 @@ impl RingOnDisk {
     fn reader(&self) -> RingReader {
         let file = self.file.try_clone().unwrap();
         let size = GEOMETRY.file_size();
-        RingReader::adopt("a.ring", RingFile { file, size, blocks: size / 512 }).unwrap()
+        RingReader::adopt("a.ring", RingFile { file, size, blocks: size / 512, inode: 1 }).unwrap()
     }
 
     fn set_word(&self, lane: u32, word: u64) {

@@ -14,6 +14,8 @@ pub mod decode;
 pub mod encode;
 mod error;
 pub mod filter;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod index;
 pub mod layout;
 mod lock;

@@ -208,7 +208,9 @@ fn parse(text: &[u8]) -> Option<i64> {
         _ => return None,
     };
     let seconds = day_of(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
-    Some(seconds.saturating_mul(NANOS).saturating_add(fraction))
+    // Wider, because the earliest time of all begins before the second that it is in.
+    let nanos = i128::from(seconds) * i128::from(NANOS) + i128::from(fraction);
+    Some(nanos.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
 }
 
 #[cfg(test)]
@@ -228,6 +230,13 @@ mod tests {
         #[test]
         fn any_text_is_read_without_a_panic(text: String) {
             let _: Option<Timestamp> = Timestamp::parse(&text);
+        }
+    }
+
+    #[test]
+    fn the_earliest_and_the_latest_time_survive() {
+        for time in [Timestamp(i64::MIN), Timestamp(i64::MIN + 1), Timestamp(i64::MAX)] {
+            assert_eq!(Timestamp::parse(&time.to_string()), Some(time));
         }
     }
 
