@@ -27,6 +27,8 @@ mod cli;
 
 /// Small programs in C, C++ and Rust, linked against glibc and musl.
 mod compiled;
+/// `logtap doctor`: what can be tapped, what is, and why not.
+mod doctor;
 /// Programs in Python, Perl, Ruby, PHP, JavaScript, Java and the shells.
 mod interpreted;
 /// Library, collector and receiver as programs of their own.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::workspace::repository;
 
 /// Which of our crates each of our crates may use. What stands lower stands further up.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("logtap-wire", &[]),
     ("logtap-loki", &[]),
     ("logtap-program", &[]),
@@ -20,6 +20,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("logtap-collector", &["logtap-wire", "logtap-loki"]),
     ("logtap-recv", &["logtap-loki", "logtap-capture"]),
     ("logtap-analysis", &["logtap-capture"]),
+    ("logtap-doctor", &["logtap-wire", "logtap-program"]),
     ("logtap-injector", &["logtap-embedded", "logtap-program"]),
     (
         "logtap",
@@ -27,6 +28,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
             "logtap-wire",
             "logtap-loki",
             "logtap-program",
+            "logtap-doctor",
             "logtap-capture",
             "logtap-embedded",
             "logtap-collector",

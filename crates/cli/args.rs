@@ -33,6 +33,7 @@ pub(crate) enum Command {
     Inspect(commands::inspect::InspectArgs),
     Grep(commands::grep::GrepArgs),
     Redact(commands::redact::RedactArgs),
+    Doctor(commands::doctor::DoctorArgs),
     Library(commands::library::LibraryArgs),
     Inject(logtap_injector::InjectArgs),
     Completion(commands::completion::CompletionArgs),
@@ -49,6 +50,7 @@ impl Cli {
             Command::Inspect(args) => args.json,
             Command::Grep(args) => args.json,
             Command::Redact(args) => args.json,
+            Command::Doctor(args) => args.json,
             _ => false,
         }
     }

@@ -3,6 +3,7 @@
 mod chosen_capture;
 pub(crate) mod collector;
 pub(crate) mod completion;
+pub(crate) mod doctor;
 pub(crate) mod grep;
 pub(crate) mod inject;
 pub(crate) mod inspect;
@@ -38,6 +39,7 @@ pub(crate) fn dispatch(cli: Cli, printer: &mut Printer) -> Result<Ending, Comman
         Command::Collector(args) => collector::run(&args),
         Command::Inspect(args) => inspect::run(&args, printer),
         Command::Grep(args) => grep::run(&args, printer),
+        Command::Doctor(args) => doctor::run(&args, printer),
         Command::Library(args) => library::run(&args, printer),
         Command::Inject(args) => inject::run(&args, printer),
         Command::Completion(args) => completion::run(&args, printer),

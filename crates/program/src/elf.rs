@@ -244,7 +244,7 @@ fn libc_of(loader: &Path, needed: &[String]) -> Libc {
 
 /// A cached file of which no single read is larger than [`READ_LIMIT`].
 #[derive(Clone, Copy)]
-struct Bounded<'data>(&'data ReadCache<&'data File>);
+pub(crate) struct Bounded<'data>(pub(crate) &'data ReadCache<&'data File>);
 
 impl<'data> ReadRef<'data> for Bounded<'data> {
     fn len(self) -> Result<u64, ()> {

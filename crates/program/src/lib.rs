@@ -6,10 +6,12 @@
 
 pub mod caller;
 mod elf;
+mod libc_version;
 mod preloadable;
 mod privilege;
 mod script;
 pub mod search;
+mod shared_object;
 
 use std::fs::File;
 use std::io;
@@ -17,8 +19,10 @@ use std::path::{Path, PathBuf};
 
 pub use caller::Caller;
 pub use elf::{Elf, Libc, Linking, Machine};
+pub use libc_version::libc_version;
 pub use preloadable::{Preloadable, Reason};
 pub use privilege::Privilege;
+pub use shared_object::{data_symbol, machine};
 
 /// Most `#!` lines that are followed; the kernel follows four.
 const SCRIPT_DEPTH: usize = 5;
