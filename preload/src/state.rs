@@ -9,8 +9,8 @@ use logtap_wire::settings::OnFull;
 static ACTIVE: AtomicBool = AtomicBool::new(false);
 /// `COVERAGE_*` and `SEEN_*` bits, copied into every ring.
 static COVERAGE: AtomicU32 = AtomicU32::new(0);
-/// No system call of ours any more: the process entered a sandbox.
-static SANDBOXED: AtomicBool = AtomicBool::new(false);
+/// Calls that entered a sandbox, or are just about to: no system call of ours any more.
+static SANDBOXES: AtomicU32 = AtomicU32::new(0);
 static CONTROL: AtomicPtr<ControlPage> = AtomicPtr::new(core::ptr::null_mut());
 /// 0: drop; else milliseconds + 1.
 static ON_FULL: AtomicU32 = AtomicU32::new(0);
@@ -39,16 +39,23 @@ pub(crate) fn add_coverage(bits: u32) {
     }
 }
 
-/// The process may be forbidden any system call from now on.
-pub(crate) fn enter_sandbox() {
-    SANDBOXED.store(true, Ordering::Relaxed);
-    add_coverage(logtap_wire::ring::SEEN_SANDBOX);
+/// Runs a call after which the process may be forbidden any system call. Where it fails, as it does for those who
+/// only ask whether it exists, nothing is forbidden.
+pub(crate) fn enter_sandbox(call: impl FnOnce() -> isize) -> isize {
+    SANDBOXES.fetch_add(1, Ordering::Relaxed);
+    let result = call();
+    if result < 0 {
+        SANDBOXES.fetch_sub(1, Ordering::Relaxed);
+    } else {
+        add_coverage(logtap_wire::ring::SEEN_SANDBOX);
+    }
+    result
 }
 
 /// Whether the library may make system calls.
 #[inline(always)]
 pub(crate) fn may_call() -> bool {
-    !SANDBOXED.load(Ordering::Relaxed)
+    SANDBOXES.load(Ordering::Relaxed) == 0
 }
 
 pub(crate) fn set_on_full(on_full: OnFull) {

@@ -212,14 +212,12 @@ unsafe extern "C" fn syscall(
             state::add_coverage(logtap_wire::ring::SEEN_IO_URING);
             next()
         }
-        number::SECCOMP => {
-            state::enter_sandbox();
-            next()
+        // The operations above these two only ask.
+        number::SECCOMP if a <= 1 => {
+            clock::use_coarse();
+            state::enter_sandbox(next)
         }
-        number::PRCTL => {
-            control_process(a as i32);
-            next()
-        }
+        number::PRCTL => controlling(a as i32, b, next),
         _ => next(),
     }
 }
@@ -227,26 +225,31 @@ unsafe extern "C" fn syscall(
 #[cfg_attr(panic = "abort", unsafe(no_mangle))]
 unsafe extern "C" fn prctl(option: i32, a: usize, b: usize, c: usize, d: usize) -> i32 {
     type Prctl = unsafe extern "C" fn(i32, usize, usize, usize, usize) -> i32;
-    control_process(option);
-    match original!(prctl: Prctl) {
+    controlling(option, a, || match original!(prctl: Prctl) {
         // SAFETY: the caller's arguments.
-        Some(prctl) => unsafe { prctl(option, a, b, c, d) },
+        Some(prctl) => unsafe { prctl(option, a, b, c, d) as isize },
         // SAFETY: as above.
-        None => answer(unsafe { raw(number::PRCTL, [option as usize, a, b, c, d, 0]) }) as i32,
-    }
+        None => answer(unsafe { raw(number::PRCTL, [option as usize, a, b, c, d, 0]) }),
+    }) as i32
 }
 
-/// What a `prctl` means for the library: from a sandbox on it makes no system call, and where the time stamp counter is
-/// forbidden it does not read it.
-fn control_process(option: i32) {
+/// Runs a `prctl`. From a sandbox on the library makes no system call, and where the time stamp counter is forbidden it
+/// does not read it.
+fn controlling(option: i32, argument: usize, call: impl FnOnce() -> isize) -> isize {
     const PR_SET_SECCOMP: i32 = 22;
     const PR_SET_TSC: i32 = 26;
+    // Hands system calls to a handler of the program (as emulators do), which must not see ours.
+    const PR_SET_SYSCALL_USER_DISPATCH: i32 = 59;
     match option {
         PR_SET_SECCOMP => {
             clock::use_coarse();
-            state::enter_sandbox();
+            state::enter_sandbox(call)
         }
-        PR_SET_TSC => clock::use_coarse(),
-        _ => {}
+        PR_SET_SYSCALL_USER_DISPATCH if argument != 0 => state::enter_sandbox(call),
+        PR_SET_TSC => {
+            clock::use_coarse();
+            call()
+        }
+        _ => call(),
     }
 }
