@@ -3,9 +3,9 @@
 //! One word a descriptor, shared by threads and by children of vfork:
 //!
 //! ```text
-//!  63 ───────────── 32 ┬ 28 ─────── 28 ┬ 27 ──── 20 ┬ 19 ─────── 8 ┬ 7 ──── 0
-//!  │ generation        │ may suppress  │ epoch      │ number >> 13 │ class   │
-//!  └───────────────────┴───────────────┴────────────┴──────────────┴─────────┘
+//!  63 ─────── 32 ┬ 31 ────── 29 ┬ 28 ───────── 28 ┬ 27 ── 20 ┬ 19 ─────── 8 ┬ 7 ── 0
+//!  │ generation  │ class, high  │ may suppress    │ epoch    │ number >> 13 │ class │
+//!  └─────────────┴──────────────┴─────────────────┴──────────┴──────────────┴───────┘
 //! ```
 //! Observed calls (open, close, dup, ...) only ever *forget* the class and move the generation, before and after
 //! the call, and a class is stored only if the generation has not moved since the descriptor was
@@ -25,8 +25,10 @@ const UNKNOWN: u8 = 0;
 const UNTAPPED: u8 = 1;
 const STDOUT: u8 = 2;
 const STDERR: u8 = 3;
-/// Classes from here on are entries of the file table.
+/// Classes from here on are entries of the file table, so many for each value of the high bits.
 const FILES: u8 = 4;
+const FILES_A_PAGE: u16 = 256 - FILES as u16;
+const HIGH_SHIFT: u32 = 29;
 
 const SUPPRESS: u64 = 1 << 28;
 const GENERATION: u64 = 1 << 32;
@@ -42,7 +44,7 @@ pub(crate) enum Stream {
     Stdout,
     Stderr,
     /// An entry of the file table.
-    File(u8),
+    File(u16),
 }
 
 /// What a tapped descriptor is.
@@ -79,7 +81,10 @@ fn unpack(word: u64) -> Option<Class> {
         UNKNOWN | UNTAPPED => return None,
         STDOUT => Stream::Stdout,
         STDERR => Stream::Stderr,
-        file => Stream::File(file - FILES),
+        file => {
+            let page = (word >> HIGH_SHIFT & 7) as u16;
+            Stream::File(page * FILES_A_PAGE + u16::from(file - FILES))
+        }
     };
     Some(Class { stream, suppress: word & SUPPRESS != 0 })
 }
@@ -87,11 +92,14 @@ fn unpack(word: u64) -> Option<Class> {
 fn pack(class: Option<Class>) -> u64 {
     let Some(class) = class else { return u64::from(UNTAPPED) };
     let number = match class.stream {
-        Stream::Stdout => STDOUT,
-        Stream::Stderr => STDERR,
-        Stream::File(index) => FILES + index,
+        Stream::Stdout => u64::from(STDOUT),
+        Stream::Stderr => u64::from(STDERR),
+        Stream::File(index) => {
+            let (page, rest) = (index / FILES_A_PAGE, index % FILES_A_PAGE);
+            u64::from(page) << HIGH_SHIFT | u64::from(u16::from(FILES) + rest)
+        }
     };
-    u64::from(number) | if class.suppress { SUPPRESS } else { 0 }
+    number | if class.suppress { SUPPRESS } else { 0 }
 }
 
 /// The class of a descriptor; `None` where it is not tapped.
@@ -242,6 +250,9 @@ mod tests {
             Some(Class { stream: Stream::Stdout, suppress: false }),
             Some(Class { stream: Stream::Stderr, suppress: true }),
             Some(Class { stream: Stream::File(63), suppress: true }),
+            Some(Class { stream: Stream::File(251), suppress: true }),
+            Some(Class { stream: Stream::File(252), suppress: false }),
+            Some(Class { stream: Stream::File(1023), suppress: true }),
         ] {
             assert_eq!(unpack(pack(class)), class);
         }

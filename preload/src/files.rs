@@ -21,7 +21,7 @@ use crate::syscall::{self, AT_FDCWD, S_IFIFO, S_IFREG, Status};
 use crate::text::Text;
 
 /// Files that one process can have tapped over its life before entries are shared.
-const ENTRIES: usize = 128;
+const ENTRIES: usize = 1024;
 /// Longest path that is kept; of a longer one the end.
 const MAX_PATH: usize = 256;
 
@@ -65,7 +65,7 @@ impl Entry {
 }
 
 /// The table's entry of a descriptor's file, if it is to be tapped.
-pub(crate) fn find(descriptor: i32, status: &Status) -> Option<u8> {
+pub(crate) fn find(descriptor: i32, status: &Status) -> Option<u16> {
     let patterns = environment::get()?.patterns();
     if patterns.is_empty() || !matches!(status.kind(), S_IFREG | S_IFIFO) {
         return None;
@@ -79,11 +79,15 @@ pub(crate) fn find(descriptor: i32, status: &Status) -> Option<u8> {
     insert(&status.identity, &path[path.len().saturating_sub(MAX_PATH)..])
 }
 
-fn known(identity: &Identity) -> Option<u8> {
-    TABLE
-        .iter()
+/// The entries from the first to the last that was ever claimed: they are claimed in order.
+fn in_use() -> impl Iterator<Item = &'static Entry> {
+    TABLE.iter().take_while(|entry| entry.state.load(Ordering::Relaxed) != EMPTY)
+}
+
+fn known(identity: &Identity) -> Option<u16> {
+    in_use()
         .position(|entry| entry.content().is_some_and(|content| content.identity.is(identity)))
-        .map(|index| index as u8)
+        .map(|index| index as u16)
 }
 
 /// The path by which a file is tapped; `None` where no pattern matches.
@@ -114,7 +118,7 @@ fn path_of(
     Some(named.len())
 }
 
-fn insert(identity: &Identity, path: &[u8]) -> Option<u8> {
+fn insert(identity: &Identity, path: &[u8]) -> Option<u16> {
     for (index, entry) in TABLE.iter().enumerate() {
         let claimed = entry
             .state
@@ -127,7 +131,7 @@ fn insert(identity: &Identity, path: &[u8]) -> Option<u8> {
             content.path[..path.len()].copy_from_slice(path);
             content.length = path.len();
             entry.state.store(READY, Ordering::Release);
-            return Some(index as u8);
+            return Some(index as u16);
         }
     }
     // The table is full: an entry of the same path serves, else the last one. Nothing is lost, but a name may be
@@ -135,11 +139,11 @@ fn insert(identity: &Identity, path: &[u8]) -> Option<u8> {
     let same = TABLE.iter().position(|entry| {
         entry.content().is_some_and(|content| content.path[..content.length] == *path)
     });
-    Some(same.unwrap_or(ENTRIES - 1) as u8)
+    Some(same.unwrap_or(ENTRIES - 1) as u16)
 }
 
 /// The path of an entry.
-pub(crate) fn path(index: u8) -> &'static [u8] {
+pub(crate) fn path(index: u16) -> &'static [u8] {
     TABLE
         .get(usize::from(index))
         .and_then(Entry::content)
@@ -149,7 +153,7 @@ pub(crate) fn path(index: u8) -> &'static [u8] {
 
 /// The slot of an entry in the ring of this generation. `None` where the ring has no room for its name.
 #[inline]
-pub(crate) fn slot(index: u8, ring: &Ring, generation: u32) -> Option<u8> {
+pub(crate) fn slot(index: u16, ring: &Ring, generation: u32) -> Option<u8> {
     let entry = TABLE.get(usize::from(index))?;
     let known = entry.slot.load(Ordering::Relaxed);
     if known >> 8 == generation & 0x00ff_ffff && known & 0xff != 0 {
