@@ -21,12 +21,16 @@ mod chains;
 mod control;
 /// Descriptor numbers that change their meaning.
 mod descriptors;
+/// Log files that move, grow, shrink and are written in unusual ways.
+mod files;
 /// Too little of something.
 mod limits;
 /// Processes that come from others.
 mod processes;
 /// Processes that forbid themselves system calls.
 mod sandboxes;
+/// Bytes that the kernel moves, and writes that do not take all or have to wait.
+mod transfers;
 
 /// How the small programs are compiled; the kernel's headers are not musl's.
 const FLAGS: [&str; 6] = [

@@ -115,6 +115,9 @@ typedef uint64_t LOGTAP_AtomicU64;
 // The process entered a sandbox: the library makes no system call of its own any more.
 #define LOGTAP_SEEN_SANDBOX (1 << 18)
 
+// The process mapped a tapped file to write to it: what it stores that way is not seen.
+#define LOGTAP_SEEN_MAPPED (1 << 19)
+
 // A slot that is being filled in.
 #define LOGTAP_SLOT_CLAIMED 255
 

@@ -25,9 +25,11 @@ macro_rules! exported_shim {
 }
 pub(crate) use exported_shim;
 
+mod calls;
 mod copying;
 mod descriptors;
 mod formatted;
+mod mapping;
 mod programs;
 mod redirecting;
 mod write;

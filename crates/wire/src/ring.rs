@@ -69,6 +69,8 @@ pub const SEEN_IO_URING: u32 = 1 << 16;
 pub const SEEN_SPLICE: u32 = 1 << 17;
 /// The process entered a sandbox: the library makes no system call of its own any more.
 pub const SEEN_SANDBOX: u32 = 1 << 18;
+/// The process mapped a tapped file to write to it: what it stores that way is not seen.
+pub const SEEN_MAPPED: u32 = 1 << 19;
 
 /// The first page of a ring. All but the atomics is written before the file has its name.
 #[repr(C)]

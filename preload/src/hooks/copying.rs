@@ -61,15 +61,46 @@ fn read_again(class: Class, descriptor: i32, start: Option<u64>, length: usize) 
     unsafe { syscall::unmap(buffer, size) };
 }
 
+/// Calls something that moves bytes of a file, and copies what it moved.
+///
+/// # Safety
+///
+/// As for [`start`].
+#[inline]
+pub(super) unsafe fn moved(
+    to: i32,
+    from: i32,
+    offset: *const i64,
+    call: impl FnOnce() -> isize,
+) -> isize {
+    let Some(class) = descriptors::class(to) else { return call() };
+    // SAFETY: the caller's promise.
+    let start = unsafe { start(from, offset) };
+    let result = call();
+    if result > 0 {
+        read_again(class, from, start, result as usize);
+    }
+    result
+}
+
+/// Calls something that moves bytes out of a pipe, and what left a pipe is gone: counted, not copied.
+#[inline]
+pub(super) fn spliced(to: i32, call: impl FnOnce() -> isize) -> isize {
+    let Some(class) = descriptors::class(to) else { return call() };
+    let result = call();
+    if result > 0 {
+        state::add_coverage(SEEN_SPLICE);
+        tap::count_uncopied(class, result as usize);
+    }
+    result
+}
+
 macro_rules! send_file {
     ($($name:ident),*) => {$(
         #[cfg_attr(panic = "abort", unsafe(no_mangle))]
         unsafe extern "C" fn $name(to: i32, from: i32, offset: *mut i64, count: usize) -> isize {
             type SendFile = unsafe extern "C" fn(i32, i32, *mut i64, usize) -> isize;
-            let class = descriptors::class(to);
-            // SAFETY: the caller's arguments, here and below.
-            let start = class.and_then(|_| unsafe { start(from, offset) });
-            let result = match original!($name: SendFile) {
+            let call = || match original!($name: SendFile) {
                 // SAFETY: the caller's arguments.
                 Some(send_file) => unsafe { send_file(to, from, offset, count) },
                 // SAFETY: as above.
@@ -77,10 +108,8 @@ macro_rules! send_file {
                     raw(number::SENDFILE, [to as usize, from as usize, offset as usize, count, 0, 0])
                 }),
             };
-            if let Some(class) = class && result > 0 {
-                read_again(class, from, start, result as usize);
-            }
-            result
+            // SAFETY: the caller's arguments.
+            unsafe { moved(to, from, offset, call) }
         }
     )*};
 }
@@ -96,10 +125,7 @@ unsafe extern "C" fn copy_file_range(
     flags: u32,
 ) -> isize {
     type Copy = unsafe extern "C" fn(i32, *mut i64, i32, *mut i64, usize, u32) -> isize;
-    let class = descriptors::class(to);
-    // SAFETY: the caller's arguments, here and below.
-    let start = class.and_then(|_| unsafe { start(from, from_offset) });
-    let result = match original!(copy_file_range: Copy) {
+    let call = || match original!(copy_file_range: Copy) {
         // SAFETY: the caller's arguments.
         Some(copy) => unsafe { copy(from, from_offset, to, to_offset, length, flags) },
         // SAFETY: as above.
@@ -110,15 +136,10 @@ unsafe extern "C" fn copy_file_range(
             raw(number::COPY_FILE_RANGE, arguments)
         }),
     };
-    if let Some(class) = class
-        && result > 0
-    {
-        read_again(class, from, start, result as usize);
-    }
-    result
+    // SAFETY: the caller's arguments.
+    unsafe { moved(to, from, from_offset, call) }
 }
 
-/// One end of a splice is a pipe, and what left a pipe is gone: counted, not copied.
 #[cfg_attr(panic = "abort", unsafe(no_mangle))]
 unsafe extern "C" fn splice(
     from: i32,
@@ -129,8 +150,7 @@ unsafe extern "C" fn splice(
     flags: u32,
 ) -> isize {
     type Splice = unsafe extern "C" fn(i32, *mut i64, i32, *mut i64, usize, u32) -> isize;
-    let class = descriptors::class(to);
-    let result = match original!(splice: Splice) {
+    spliced(to, || match original!(splice: Splice) {
         // SAFETY: the caller's arguments.
         Some(splice) => unsafe { splice(from, from_offset, to, to_offset, length, flags) },
         // SAFETY: as above.
@@ -140,12 +160,18 @@ unsafe extern "C" fn splice(
                 [from as usize, from_offset, to as usize, to_offset, length, flags as usize];
             raw(number::SPLICE, arguments)
         }),
-    };
-    if let Some(class) = class
-        && result > 0
-    {
-        state::add_coverage(SEEN_SPLICE);
-        tap::count_uncopied(class, result as usize);
-    }
-    result
+    })
+}
+
+#[cfg_attr(panic = "abort", unsafe(no_mangle))]
+unsafe extern "C" fn tee(from: i32, to: i32, length: usize, flags: u32) -> isize {
+    type Tee = unsafe extern "C" fn(i32, i32, usize, u32) -> isize;
+    spliced(to, || match original!(tee: Tee) {
+        // SAFETY: the caller's arguments.
+        Some(tee) => unsafe { tee(from, to, length, flags) },
+        // SAFETY: as above.
+        None => answer(unsafe {
+            raw(number::TEE, [from as usize, to as usize, length, flags as usize, 0, 0])
+        }),
+    })
 }

@@ -110,14 +110,19 @@ unsafe extern "C" fn dup3(descriptor: i32, to: i32, flags: i32) -> i32 {
     result
 }
 
+/// Whether an `fcntl` makes another descriptor.
+pub(super) fn is_duplication(command: i32) -> bool {
+    const F_DUPFD: i32 = 0;
+    const F_DUPFD_CLOEXEC: i32 = 1030;
+    matches!(command, F_DUPFD | F_DUPFD_CLOEXEC)
+}
+
 macro_rules! controlling {
     ($($name:ident),*) => {$(
         /// The third argument is whatever the register holds where the caller passed none, as in libc's own.
         #[cfg_attr(panic = "abort", unsafe(no_mangle))]
         unsafe extern "C" fn $name(descriptor: i32, command: i32, argument: usize) -> i32 {
             type Fcntl = unsafe extern "C" fn(i32, i32, usize) -> i32;
-            const F_DUPFD: i32 = 0;
-            const F_DUPFD_CLOEXEC: i32 = 1030;
             let result = match original!($name: Fcntl).or_else(|| original!(fcntl: Fcntl)) {
                 // SAFETY: the caller's arguments.
                 Some(fcntl) => unsafe { fcntl(descriptor, command, argument) },
@@ -126,7 +131,7 @@ macro_rules! controlling {
                     raw(number::FCNTL, [descriptor as usize, command as usize, argument, 0, 0, 0])
                 }) as i32,
             };
-            if matches!(command, F_DUPFD | F_DUPFD_CLOEXEC) && result >= 0 {
+            if is_duplication(command) && result >= 0 {
                 forget(result);
                 copied(descriptor, result);
             }

@@ -27,7 +27,7 @@ const LONGEST: usize = 1024;
 ///
 /// `path` is null or a C string; `environment` is null or an environment block.
 #[inline]
-unsafe fn note(path: *const u8, environment: Strings) {
+pub(super) unsafe fn note(path: *const u8, environment: Strings) {
     if !state::is_active() || path.is_null() || rings::current().is_none() {
         return;
     }

@@ -1,4 +1,4 @@
-//! `write` and its family, and `syscall`.
+//! `write` and its family.
 //!
 //! # Safety
 //!
@@ -11,11 +11,11 @@ use logtap_wire::ring::writer::Part;
 
 use super::{answer, original};
 use crate::syscall::{number, raw};
-use crate::{clock, descriptors, state, tap};
+use crate::{descriptors, tap};
 
 /// Calls the original and copies what it wrote.
 #[inline(always)]
-fn tapped(descriptor: i32, parts: &[Part], call: impl FnOnce() -> isize) -> isize {
+pub(super) fn tapped(descriptor: i32, parts: &[Part], call: impl FnOnce() -> isize) -> isize {
     let Some(class) = descriptors::class(descriptor) else { return call() };
     if class.suppress {
         let length = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.length));
@@ -32,7 +32,7 @@ fn tapped(descriptor: i32, parts: &[Part], call: impl FnOnce() -> isize) -> isiz
 
 /// The same where nothing is ever suppressed: the file's position and content are part of the call's meaning.
 #[inline(always)]
-fn copied(descriptor: i32, parts: &[Part], call: impl FnOnce() -> isize) -> isize {
+pub(super) fn copied(descriptor: i32, parts: &[Part], call: impl FnOnce() -> isize) -> isize {
     let Some(class) = descriptors::class(descriptor) else { return call() };
     let result = call();
     if result > 0 {
@@ -47,7 +47,7 @@ fn copied(descriptor: i32, parts: &[Part], call: impl FnOnce() -> isize) -> isiz
 ///
 /// As for writev: `count` valid entries, or an impossible count.
 #[inline(always)]
-unsafe fn vector<'a>(entries: *const Part, count: i32) -> &'a [Part] {
+pub(super) unsafe fn vector<'a>(entries: *const Part, count: i32) -> &'a [Part] {
     if entries.is_null() || !(1..=1024).contains(&count) {
         return &[];
     }
@@ -160,96 +160,25 @@ macro_rules! positioned_vector_flags {
 }
 positioned_vector_flags!(pwritev2, pwritev64v2);
 
-/// `syscall(2)`, for programs that go around libc's names. Takes as many arguments as any call has; the ones that the
-/// caller did not pass are whatever the registers hold, as in libc's own.
+/// The caller's memory into a pipe, without a copy in between. What the caller changes before the pipe is read is
+/// nobody's to know.
 #[cfg_attr(panic = "abort", unsafe(no_mangle))]
-unsafe extern "C" fn syscall(
-    call: usize,
-    a: usize,
-    b: usize,
-    c: usize,
-    d: usize,
-    e: usize,
-    f: usize,
+unsafe extern "C" fn vmsplice(
+    descriptor: i32,
+    entries: *const Part,
+    count: usize,
+    flags: u32,
 ) -> isize {
-    type Syscall = unsafe extern "C" fn(usize, usize, usize, usize, usize, usize, usize) -> isize;
-    let next = || match original!(syscall: Syscall) {
+    type VmSplice = unsafe extern "C" fn(i32, *const Part, usize, u32) -> isize;
+    // SAFETY: the caller's arguments, here and below.
+    let parts = unsafe { vector(entries, count.min(i32::MAX as usize) as i32) };
+    copied(descriptor, parts, || match original!(vmsplice: VmSplice) {
         // SAFETY: the caller's arguments.
-        Some(syscall) => unsafe { syscall(call, a, b, c, d, e, f) },
+        Some(vmsplice) => unsafe { vmsplice(descriptor, entries, count, flags) },
         // SAFETY: as above.
-        None => answer(unsafe { raw(call, [a, b, c, d, e, f]) }),
-    };
-    let descriptor = a as i32;
-    match call {
-        number::WRITE => tapped(descriptor, &[Part { base: b as *const u8, length: c }], next),
-        number::PWRITE64 => copied(descriptor, &[Part { base: b as *const u8, length: c }], next),
-        // SAFETY: the caller's arguments.
-        number::WRITEV => tapped(descriptor, unsafe { vector(b as *const Part, c as i32) }, next),
-        number::CLOSE => {
-            descriptors::forget(descriptor);
-            let result = next();
-            descriptors::forget(descriptor);
-            result
-        }
-        number::DUP | number::OPENAT => {
-            let result = next();
-            descriptors::forget(result as i32);
-            result
-        }
-        number::DUP2 | number::DUP3 => {
-            descriptors::forget(b as i32);
-            let result = next();
-            descriptors::forget(b as i32);
-            result
-        }
-        number::CLOSE_RANGE => {
-            descriptors::forget_range(a as u32, b as u32);
-            let result = next();
-            descriptors::forget_range(a as u32, b as u32);
-            result
-        }
-        number::IO_URING_SETUP => {
-            state::add_coverage(logtap_wire::ring::SEEN_IO_URING);
-            next()
-        }
-        // The operations above these two only ask.
-        number::SECCOMP if a <= 1 => {
-            clock::use_coarse();
-            state::enter_sandbox(next)
-        }
-        number::PRCTL => controlling(a as i32, b, next),
-        _ => next(),
-    }
-}
-
-#[cfg_attr(panic = "abort", unsafe(no_mangle))]
-unsafe extern "C" fn prctl(option: i32, a: usize, b: usize, c: usize, d: usize) -> i32 {
-    type Prctl = unsafe extern "C" fn(i32, usize, usize, usize, usize) -> i32;
-    controlling(option, a, || match original!(prctl: Prctl) {
-        // SAFETY: the caller's arguments.
-        Some(prctl) => unsafe { prctl(option, a, b, c, d) as isize },
-        // SAFETY: as above.
-        None => answer(unsafe { raw(number::PRCTL, [option as usize, a, b, c, d, 0]) }),
-    }) as i32
-}
-
-/// Runs a `prctl`. From a sandbox on the library makes no system call, and where the time stamp counter is forbidden it
-/// does not read it.
-fn controlling(option: i32, argument: usize, call: impl FnOnce() -> isize) -> isize {
-    const PR_SET_SECCOMP: i32 = 22;
-    const PR_SET_TSC: i32 = 26;
-    // Hands system calls to a handler of the program (as emulators do), which must not see ours.
-    const PR_SET_SYSCALL_USER_DISPATCH: i32 = 59;
-    match option {
-        PR_SET_SECCOMP => {
-            clock::use_coarse();
-            state::enter_sandbox(call)
-        }
-        PR_SET_SYSCALL_USER_DISPATCH if argument != 0 => state::enter_sandbox(call),
-        PR_SET_TSC => {
-            clock::use_coarse();
-            call()
-        }
-        _ => call(),
-    }
+        None => answer(unsafe {
+            let flags = flags as usize;
+            raw(number::VMSPLICE, [descriptor as usize, entries as usize, count, flags, 0, 0])
+        }),
+    })
 }

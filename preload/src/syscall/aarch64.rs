@@ -42,7 +42,9 @@ pub(crate) mod number {
     pub(crate) const PWRITE64: usize = 68;
     pub(crate) const PWRITEV: usize = 70;
     pub(crate) const SENDFILE: usize = 71;
+    pub(crate) const VMSPLICE: usize = 75;
     pub(crate) const SPLICE: usize = 76;
+    pub(crate) const TEE: usize = 77;
     pub(crate) const READLINKAT: usize = 78;
     pub(crate) const NANOSLEEP: usize = 101;
     pub(crate) const KILL: usize = 129;
@@ -66,6 +68,9 @@ pub(crate) mod number {
     pub(crate) const STATX: usize = 291;
     pub(crate) const IO_URING_SETUP: usize = 425;
     pub(crate) const CLOSE_RANGE: usize = 436;
-    /// Not a call of this architecture: a number that nobody uses.
+    pub(crate) const OPENAT2: usize = 437;
+    /// Not calls of this architecture: numbers that nobody uses.
     pub(crate) const DUP2: usize = usize::MAX;
+    pub(crate) const OPEN: usize = usize::MAX - 1;
+    pub(crate) const CREAT: usize = usize::MAX - 2;
 }

@@ -56,6 +56,8 @@ pub(crate) mod number {
     pub(crate) const LINKAT: usize = 265;
     pub(crate) const READLINKAT: usize = 267;
     pub(crate) const SPLICE: usize = 275;
+    pub(crate) const TEE: usize = 276;
+    pub(crate) const VMSPLICE: usize = 278;
     pub(crate) const FALLOCATE: usize = 285;
     pub(crate) const PWRITEV: usize = 296;
     pub(crate) const PRLIMIT64: usize = 302;
@@ -66,6 +68,9 @@ pub(crate) mod number {
     pub(crate) const STATX: usize = 332;
     pub(crate) const IO_URING_SETUP: usize = 425;
     pub(crate) const CLOSE_RANGE: usize = 436;
-    /// Not a call of newer architectures.
+    pub(crate) const OPENAT2: usize = 437;
+    /// Not a call of newer architectures, as the next two.
     pub(crate) const DUP2: usize = 33;
+    pub(crate) const OPEN: usize = 2;
+    pub(crate) const CREAT: usize = 85;
 }
