@@ -15,8 +15,6 @@ use crate::support::difference::{Order, difference, difference_of_texts};
 use crate::support::running::{Outcome, Streams, lines, run};
 use crate::support::workspace::{Workspace, command, logtap};
 
-/// Several copies of the library, and other preloads beside it.
-mod chains;
 /// Control flow that leaves a hook in an unusual way, and errno.
 mod control;
 /// Descriptor numbers that change their meaning.

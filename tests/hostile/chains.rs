@@ -1,1 +1,0 @@
-//! Several copies of the library, and other preloads beside it.
