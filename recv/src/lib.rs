@@ -5,15 +5,28 @@
 //! its lines are in the capture.
 
 mod body;
+mod connection;
+mod credentials;
 mod directory;
+mod faults;
 mod meters;
+mod notices;
 mod push;
+mod routes;
 mod server;
 mod status;
 mod store;
+mod strict;
+mod tls;
+mod unpack;
 
+pub use connection::ConnectionLimits;
+pub use credentials::{Credential, CredentialError};
 pub use directory::choose_directory;
+pub use faults::{FaultError, Faults};
 pub use logtap_capture::redact;
 pub use logtap_capture::{Appended, Redactor, Totals, WriterOptions};
+pub use logtap_loki::Mapping;
 pub use server::{Config, Handle, ServeError, serve};
 pub use store::{Counts, Store, StoreError, StoreOptions};
+pub use tls::{TlsError, TlsFiles};

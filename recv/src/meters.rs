@@ -1,6 +1,9 @@
 //! What the server counts, and how it shows that to Prometheus.
+//!
+//! The names of the predecessor are kept where it had one, with what they say made true.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::store::Store;
 
@@ -17,13 +20,37 @@ pub(crate) struct Meters {
     pub(crate) put_off: Meter,
     /// Pushes that the capture failed to take.
     pub(crate) failed: Meter,
+    /// Requests of senders that are not known.
+    pub(crate) unknown_sender: Meter,
+    /// Pushes refused on purpose.
+    pub(crate) faults: Meter,
     /// Lines kept under the label for what is not as it should be.
     pub(crate) invalid_lines: Meter,
+    /// Lines that were not stored because a real Loki would not store them.
+    pub(crate) strict_lines: Meter,
     /// Bytes of bodies received, as sent.
     pub(crate) received_bytes: Meter,
+    /// Pushes that are read and not answered yet.
+    pub(crate) waiting: Meter,
+    /// Connections that are open.
+    pub(crate) connections: Meter,
+    /// Connections closed because they were idle or slow.
+    pub(crate) timed_out: Meter,
+    /// Connections that spoke something else.
+    pub(crate) malformed: Meter,
+    /// How often all places for connections were taken.
+    pub(crate) connection_limit: Meter,
+    /// How often the system had no room for a connection.
+    pub(crate) accept_failures: Meter,
+    /// Handshakes of TLS that failed.
+    pub(crate) tls_failures: Meter,
+    /// Changed files of TLS that could not be used.
+    pub(crate) tls_reload_failures: Meter,
+    /// How long pushes took.
+    pub(crate) durations: Histogram,
 }
 
-/// One counter.
+/// One counter, or something that can be counted up and down.
 #[derive(Debug, Default)]
 pub(crate) struct Meter(AtomicU64);
 
@@ -32,8 +59,61 @@ impl Meter {
         self.0.fetch_add(more, Ordering::Relaxed);
     }
 
+    pub(crate) fn take_away(&self, less: u64) {
+        self.0.fetch_sub(less, Ordering::Relaxed);
+    }
+
     fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The limits of a histogram's buckets in milliseconds: Prometheus' usual ones.
+const BUCKETS: [(u64, &str); 11] = [
+    (5, "0.005"),
+    (10, "0.01"),
+    (25, "0.025"),
+    (50, "0.05"),
+    (100, "0.1"),
+    (250, "0.25"),
+    (500, "0.5"),
+    (1000, "1"),
+    (2500, "2.5"),
+    (5000, "5"),
+    (10_000, "10"),
+];
+
+/// How often something took how long.
+#[derive(Debug, Default)]
+pub(crate) struct Histogram {
+    buckets: [Meter; BUCKETS.len()],
+    count: Meter,
+    microseconds: Meter,
+}
+
+impl Histogram {
+    pub(crate) fn observe(&self, time: Duration) {
+        for ((limit, _), bucket) in BUCKETS.iter().zip(&self.buckets) {
+            if time <= Duration::from_millis(*limit) {
+                bucket.add(1);
+            }
+        }
+        self.count.add(1);
+        self.microseconds.add(time.as_micros() as u64);
+    }
+
+    fn render(&self, name: &str) -> String {
+        let buckets = BUCKETS.iter().zip(&self.buckets).map(|((_, limit), bucket)| {
+            format!("{name}_bucket{{le=\"{limit}\"}} {}\n", bucket.get())
+        });
+        let count = self.count.get();
+        let seconds = self.microseconds.get() as f64 / 1e6;
+        buckets
+            .chain([
+                format!("{name}_bucket{{le=\"+Inf\"}} {count}\n"),
+                format!("{name}_sum {seconds}\n{name}_count {count}\n"),
+            ])
+            .collect()
     }
 }
 
@@ -50,21 +130,61 @@ impl Meters {
         let pushes = [
             ("{outcome=\"accepted\"}", self.accepted.get()),
             ("{outcome=\"failed\"}", self.failed.get()),
+            ("{outcome=\"fault\"}", self.faults.get()),
             ("{outcome=\"put_off\"}", self.put_off.get()),
             ("{outcome=\"too_large\"}", self.too_large.get()),
             ("{outcome=\"undecodable\"}", self.undecodable.get()),
+            ("{outcome=\"unknown_sender\"}", self.unknown_sender.get()),
         ];
         put("logtap_pushes_total", "counter", "Pushes by what became of them.", &pushes);
+        let dropped = self.strict_lines.get();
         for (name, help, value) in [
             ("logtap_logs_received_total", "Lines stored.", counts.lines),
             ("logtap_logs_bytes_total", "Bytes of the lines stored.", counts.bytes),
+            (
+                "logtap_bytes_written_total",
+                "Bytes of the lines stored, by an older name.",
+                counts.bytes,
+            ),
             ("logtap_logs_repeated_total", "Lines sent again and skipped.", counts.skipped),
             (
                 "logtap_logs_invalid_total",
                 "Lines stored that were not as they should be.",
                 self.invalid_lines.get(),
             ),
+            (
+                "logtap_logs_dropped_total",
+                "Lines not stored because they were to be refused as Loki does.",
+                dropped,
+            ),
             ("logtap_push_bytes_total", "Bytes of push bodies.", self.received_bytes.get()),
+            ("logtap_backpressure_events_total", "Pushes put off with 429.", self.put_off.get()),
+            (
+                "logtap_connections_timed_out_total",
+                "Connections closed because they were idle or slow.",
+                self.timed_out.get(),
+            ),
+            (
+                "logtap_connections_malformed_total",
+                "Connections that did not speak HTTP, or not the right kind.",
+                self.malformed.get(),
+            ),
+            (
+                "logtap_connections_limit_total",
+                "Times that all places for connections were taken.",
+                self.connection_limit.get(),
+            ),
+            (
+                "logtap_connections_failed_total",
+                "Connections that the system had no room for.",
+                self.accept_failures.get(),
+            ),
+            ("logtap_tls_failures_total", "Failed handshakes of TLS.", self.tls_failures.get()),
+            (
+                "logtap_tls_reload_failures_total",
+                "Changed certificate files that could not be used.",
+                self.tls_reload_failures.get(),
+            ),
         ] {
             put(name, "counter", help, &[("", value)]);
         }
@@ -80,9 +200,18 @@ impl Meters {
         for (name, help, value) in [
             ("logtap_disk_usage_bytes", "Bytes of the capture's data files.", store.disk_bytes()),
             ("logtap_push_bytes_in_flight", "Bytes of push bodies held in memory.", in_flight),
+            ("logtap_active_connections", "Open connections.", self.connections.get()),
+            (
+                "logtap_writer_queue_length",
+                "Pushes that are read and wait to be stored.",
+                self.waiting.get(),
+            ),
         ] {
             put(name, "gauge", help, &[("", value)]);
         }
+        let name = "logtap_push_duration_seconds";
+        put(name, "histogram", "Time from a push's head to its answer.", &[]);
+        text.push_str(&self.durations.render(name));
         text
     }
 }
@@ -90,4 +219,28 @@ impl Meters {
 /// A label value as the text format wants it.
 fn escape_label(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_fall_into_all_buckets_above_them() {
+        let histogram = Histogram::default();
+        for milliseconds in [3, 30, 60_000] {
+            histogram.observe(Duration::from_millis(milliseconds));
+        }
+        let text = histogram.render("x");
+        for line in [
+            "x_bucket{le=\"0.005\"} 1\n",
+            "x_bucket{le=\"0.05\"} 2\n",
+            "x_bucket{le=\"10\"} 2\n",
+            "x_bucket{le=\"+Inf\"} 3\n",
+            "x_sum 60.033\n",
+            "x_count 3\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
 }

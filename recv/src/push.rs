@@ -3,23 +3,33 @@
 //! | answer | when |
 //! |---|---|
 //! | 204 | its lines are in the capture |
+//! | 200 | the same, for senders of OTLP |
 //! | 400 | it cannot be decoded |
-//! | 413 | it is larger than the limit, as sent or unpacked |
+//! | 401 | the sender is not known |
+//! | 408 | its body took too long |
+//! | 413 | it is larger than the limit: as sent, unpacked, or as it would be written |
 //! | 422 | there is no stream in it |
 //! | 429 | too much is in flight, or the capture has no room; with `Retry-After` |
 //! | 503 | the capture could not be written; with `Retry-After` |
 
-use std::borrow::Cow;
-
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use logtap_loki::{
-    DecodeError, DecodeOptions, Decoded, LINES_HEADER, Origin, SOURCE_HEADER, decode_push,
-    decode_push_json, decompress_deflate, decompress_gzip, decompress_snappy,
+    Batch, DecodeError, DecodeOptions, Decoded, LINES_HEADER, Mapping, Origin, SOURCE_HEADER,
+    decode_push, decode_push_json, decode_raw, decode_records,
 };
 
 use crate::body::BodyError;
 use crate::store::{Store, StoreError};
+use crate::strict::Strict;
+use crate::unpack::{Packing, Unpacker};
+
+/// What a push may become in the capture, measured by what it may unpack to: labels are written with
+/// each line.
+const MAX_GROWTH: usize = 4;
+
+/// The header with the tenant.
+const TENANT: &str = "x-scope-orgid";
 
 /// Why a push was not stored.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,14 +45,39 @@ pub(crate) struct Refusal {
 pub(crate) struct Stored {
     /// Lines that were not as they should be.
     pub(crate) invalid: u64,
+    /// Lines that were not stored because a real Loki would not, and what to answer.
+    pub(crate) refused: Option<(u64, Refusal)>,
+}
+
+/// The languages of pushes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Loki's.
+    Loki,
+    /// The lines of a capture.
+    Raw,
+    /// JSON objects.
+    Records(Box<Mapping>),
+}
+
+/// Where pushes go and by which rules.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    pub(crate) store: std::sync::Arc<Store>,
+    pub(crate) unpacker: Unpacker,
+    pub(crate) strict: Option<Strict>,
+    /// The label that tells the tenant.
+    pub(crate) tenant_label: Option<String>,
 }
 
 /// How a push says that it is to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Form {
+    dialect: Dialect,
     media: Media,
     packing: Packing,
     origin: Option<Origin>,
+    tenant: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,19 +88,12 @@ enum Media {
     Unnamed,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Packing {
-    None,
-    Gzip,
-    Deflate,
-}
-
 impl Refusal {
-    fn new(status: StatusCode, text: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, text: impl Into<String>) -> Self {
         Self { status, text: text.into(), retry_after: None }
     }
 
-    fn later(status: StatusCode, text: impl Into<String>, seconds: u32) -> Self {
+    pub(crate) fn later(status: StatusCode, text: impl Into<String>, seconds: u32) -> Self {
         Self { status, text: text.into(), retry_after: Some(seconds) }
     }
 }
@@ -87,7 +115,8 @@ impl From<BodyError> for Refusal {
             BodyError::Busy => {
                 Self::later(StatusCode::TOO_MANY_REQUESTS, "too many pushes in flight", 1)
             }
-            BodyError::Broken(text) => Self::new(StatusCode::BAD_REQUEST, text),
+            BodyError::Slow => Self::new(StatusCode::REQUEST_TIMEOUT, "body took too long"),
+            BodyError::Broken => Self::new(StatusCode::BAD_REQUEST, "body ended early"),
         }
     }
 }
@@ -106,7 +135,11 @@ impl From<StoreError> for Refusal {
 
 impl Form {
     /// Reads the headers.
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+    pub(crate) fn of(
+        dialect: Dialect,
+        headers: &HeaderMap,
+        intake: &Intake,
+    ) -> Result<Self, Refusal> {
         let bad = |text: String| Refusal::new(StatusCode::BAD_REQUEST, text);
         let text = |name: &str| -> Result<Option<&str>, Refusal> {
             match headers.get(name) {
@@ -117,94 +150,162 @@ impl Form {
                 }
             }
         };
+        let strict = intake.strict.is_some();
         let media = match text(CONTENT_TYPE.as_str())? {
+            None | Some("") if strict => return Err(bad("mime: no media type".to_owned())),
             None | Some("") => Media::Unnamed,
+            Some(media) if strict && has_bad_parameter(media) => {
+                return Err(bad("mime: invalid media parameter".to_owned()));
+            }
             Some(media) => {
                 let name = media.split(';').next().unwrap_or_default().trim();
                 let json = name.eq_ignore_ascii_case("application/json");
                 if json { Media::Json } else { Media::Protobuf }
             }
         };
-        let packing = match text(CONTENT_ENCODING.as_str())? {
-            None | Some("" | "identity" | "snappy") => Packing::None,
-            Some("gzip") => Packing::Gzip,
-            Some("deflate") => Packing::Deflate,
-            Some(other) => {
-                return Err(bad(format!("Content-Encoding \"{other}\" not supported")));
-            }
-        };
+        let packing = Packing::of(text(CONTENT_ENCODING.as_str())?, strict)?;
         let origin = Origin::from_headers(text(SOURCE_HEADER)?, text(LINES_HEADER)?)
             .map_err(|error| bad(error.to_string()))?;
-        Ok(Self { media, packing, origin })
+        let tenant = match &intake.tenant_label {
+            None => None,
+            Some(_) => text(TENANT)?.filter(|tenant| !tenant.is_empty()).map(str::to_owned),
+        };
+        Ok(Self { dialect, media, packing, origin, tenant })
     }
 
     /// Takes a body apart.
-    pub(crate) fn decode(&self, body: &[u8], limit: usize, now: i64) -> Result<Decoded, Refusal> {
-        let body = match self.packing {
-            Packing::None => Cow::Borrowed(body),
-            Packing::Gzip => Cow::Owned(decompress_gzip(body, limit)?),
-            Packing::Deflate => Cow::Owned(decompress_deflate(body, limit)?),
+    pub(crate) fn decode(
+        &self,
+        body: &[u8],
+        intake: &Intake,
+        now: i64,
+    ) -> Result<Decoded, Refusal> {
+        let unpacker = &intake.unpacker;
+        let limit = unpacker.limit();
+        let strict = intake.strict.is_some();
+        let unpacked = unpacker.unpack(self.packing, body)?;
+        let body = &*unpacked.bytes;
+        let options =
+            DecodeOptions { origin: self.origin.clone(), now, strict, max_weight: Some(limit) };
+        let mut decoded = match &self.dialect {
+            Dialect::Records(mapping) => decode_records(body, mapping, &options)?,
+            Dialect::Raw => decode_raw(body, &options)?,
+            Dialect::Loki => self.decode_loki(body, intake, &options)?,
         };
-        let options = DecodeOptions { origin: self.origin.clone(), now };
+        if self.dialect == Dialect::Loki && decoded.streams == 0 {
+            let text = "error at least one valid stream is required for ingestion";
+            return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, text));
+        }
+        if let (Some(label), Some(tenant)) = (&intake.tenant_label, &self.tenant) {
+            for labels in &mut decoded.batch.streams {
+                match labels.binary_search_by(|(name, _)| name.cmp(label)) {
+                    Ok(place) => labels[place].1.clone_from(tenant),
+                    Err(place) => labels.insert(place, (label.clone(), tenant.clone())),
+                }
+            }
+        }
+        let (size, limit) = (written_size(&decoded.batch), (limit as u64) * MAX_GROWTH as u64);
+        if size > limit {
+            return Err(DecodeError::TooLarge { size, limit }.into());
+        }
+        Ok(decoded)
+    }
+
+    fn decode_loki(
+        &self,
+        body: &[u8],
+        intake: &Intake,
+        options: &DecodeOptions,
+    ) -> Result<Decoded, Refusal> {
         let protobuf = || -> Result<Decoded, DecodeError> {
-            decode_push(&decompress_snappy(&body, limit)?, &options)
+            decode_push(&intake.unpacker.snappy(body)?.bytes, options)
         };
         let looks_like_json = body.trim_ascii_start().first() == Some(&b'{');
-        let decoded = match self.media {
-            Media::Json => decode_push_json(&body, &options)?,
-            Media::Unnamed if looks_like_json => decode_push_json(&body, &options)?,
+        Ok(match self.media {
+            Media::Json => decode_push_json(body, options)?,
+            Media::Unnamed if looks_like_json => decode_push_json(body, options)?,
+            Media::Unnamed if body.is_empty() => return Err(DecodeError::Empty.into()),
             Media::Unnamed => {
                 return Err(Refusal::new(StatusCode::BAD_REQUEST, "mime: no media type"));
             }
             Media::Protobuf => match protobuf() {
                 // The predecessor takes JSON under any type, and curl names forms by default.
-                Err(DecodeError::Snappy(_)) if looks_like_json => {
-                    decode_push_json(&body, &options)?
+                Err(DecodeError::Snappy(_)) if looks_like_json && !options.strict => {
+                    decode_push_json(body, options)?
                 }
                 outcome => outcome?,
             },
-        };
-        if decoded.streams == 0 {
-            let text = "error at least one valid stream is required for ingestion";
-            return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, text));
-        }
-        Ok(decoded)
+        })
     }
 }
 
-/// Decodes and stores a push.
-pub(crate) fn store_push(
-    form: &Form,
-    body: &[u8],
-    limit: usize,
-    now: i64,
-    store: &Store,
-) -> Result<Stored, Refusal> {
-    let decoded = form.decode(body, limit, now)?;
-    store.append(&decoded.batch)?;
-    Ok(Stored { invalid: decoded.invalid })
+/// Whether the parameters of a media type are none.
+fn has_bad_parameter(media: &str) -> bool {
+    media.split(';').skip(1).any(|parameter| {
+        let parameter = parameter.trim();
+        !parameter.is_empty()
+            && !parameter
+                .split_once('=')
+                .is_some_and(|(name, value)| !name.trim().is_empty() && !value.trim().is_empty())
+    })
+}
+
+/// About how many bytes a batch takes in the capture.
+fn written_size(batch: &Batch) -> u64 {
+    let sizes = |sets: &[logtap_loki::Pairs]| -> Vec<u64> {
+        let size = |(name, value): &(String, String)| 6 + name.len() as u64 + value.len() as u64;
+        sets.iter().map(|pairs| pairs.iter().map(size).sum()).collect()
+    };
+    let (streams, metadata) = (sizes(&batch.streams), sizes(&batch.metadata));
+    let of = |sizes: &[u64], index: u32| sizes.get(index as usize).copied().unwrap_or(0);
+    batch.entries.iter().fold(batch.text.len() as u64, |total, entry| {
+        total + of(&streams, entry.stream) + of(&metadata, entry.metadata)
+    })
+}
+
+impl Intake {
+    /// Decodes and stores a push.
+    pub(crate) fn take(&self, form: &Form, body: &[u8], now: i64) -> Result<Stored, Refusal> {
+        let mut decoded = form.decode(body, self, now)?;
+        let verdict = self.strict.as_ref().and_then(|strict| strict.judge(&mut decoded.batch, now));
+        let refused =
+            verdict.map(|verdict| (verdict.entries, Refusal::new(verdict.status, verdict.text)));
+        if !decoded.batch.is_empty() {
+            self.store.append(&decoded.batch)?;
+        }
+        Ok(Stored { invalid: decoded.invalid, refused })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use logtap_loki::{Batch, compress_gzip, compress_snappy, encode_push, encode_push_json};
+    use logtap_loki::{compress_gzip, compress_snappy, encode_push, encode_push_json};
 
     const LIMIT: usize = 10_000;
 
-    fn form(headers: &[(&'static str, &str)]) -> Result<Form, Refusal> {
+    fn batch(
+        headers: &[(&'static str, &str)],
+        body: &[u8],
+        change: impl FnOnce(&mut Intake),
+    ) -> Result<Batch, (u16, String)> {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::create(directory.path(), crate::StoreOptions::default()).unwrap();
+        let unpacker = Unpacker::new(LIMIT, false);
+        let mut intake = Intake { store: store.into(), unpacker, strict: None, tenant_label: None };
+        change(&mut intake);
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        Form::of(&map)
+        Form::of(Dialect::Loki, &map, &intake)
+            .and_then(|form| form.decode(body, &intake, 0))
+            .map(|decoded| decoded.batch)
+            .map_err(|refusal| (refusal.status.as_u16(), refusal.text))
     }
 
     fn decode(headers: &[(&'static str, &str)], body: &[u8]) -> Result<Vec<u8>, (u16, String)> {
-        form(headers)
-            .and_then(|form| form.decode(body, LIMIT, 0))
-            .map(|decoded| decoded.batch.text)
-            .map_err(|refusal| (refusal.status.as_u16(), refusal.text))
+        batch(headers, body, |_| {}).map(|batch| batch.text)
     }
 
     fn bodies() -> (Vec<u8>, Vec<u8>) {
@@ -243,8 +344,8 @@ mod tests {
         const JSON: (&str, &str) = ("content-type", "application/json");
         assert_eq!(decode(&[], &protobuf), no(400, "mime: no media type"));
         assert_eq!(
-            decode(&[JSON, ("content-encoding", "zstd")], &json),
-            no(400, "Content-Encoding \"zstd\" not supported")
+            decode(&[JSON, ("content-encoding", "br")], &json),
+            no(400, "Content-Encoding \"br\" not supported")
         );
         assert_eq!(decode(&[JSON], b""), no(400, "EOF"));
         let nothing = "error at least one valid stream is required for ingestion";
@@ -258,5 +359,31 @@ mod tests {
         assert_eq!(error.0, 413);
         let alone = [JSON, ("x-logtap-lines", "1-2")];
         assert_eq!(decode(&alone, &json).unwrap_err().0, 400);
+    }
+
+    #[test]
+    fn the_tenant_becomes_a_label_on_request() {
+        let (json, _) = bodies();
+        const TENANT: (&str, &str) = ("X-Scope-OrgID", "team-a");
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let plain = batch(&[TENANT], &json, |_| {}).unwrap();
+        assert_eq!(plain.streams, [[pair("app", "web")]]);
+        let labelled = batch(&[TENANT], &json, |intake| intake.tenant_label = Some("a".into()));
+        assert_eq!(labelled.unwrap().streams, [[pair("a", "team-a"), pair("app", "web")]]);
+        let replaced = batch(&[TENANT], &json, |intake| intake.tenant_label = Some("app".into()));
+        assert_eq!(replaced.unwrap().streams, [[pair("app", "team-a")]]);
+        let without = batch(&[], &json, |intake| intake.tenant_label = Some("a".into()));
+        assert_eq!(without.unwrap().streams, [[pair("app", "web")]]);
+    }
+
+    #[test]
+    fn what_would_be_written_has_a_limit_too() {
+        let labels = "x".repeat(2000);
+        let values = "[\"1\",\"\"],".repeat(50);
+        let text = format!(
+            "{{\"streams\":[{{\"stream\":{{\"a\":\"{labels}\"}},\"values\":[{}]}}]}}",
+            values.trim_end_matches(',')
+        );
+        assert_eq!(decode(&[], text.as_bytes()).unwrap_err().0, 413);
     }
 }

@@ -5,9 +5,11 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::response::IntoResponse;
 
-use crate::server::Shared;
+use crate::routes::Shared;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The Loki whose pushes are understood; clients compare it with what they need.
+const LOKI: &str = "3.6.0";
 const JSON: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "application/json")];
 
 /// `GET /ready`, as Loki answers it.
@@ -37,14 +39,14 @@ pub(crate) async fn version() -> impl IntoResponse {
 /// `GET /loki/api/v1/status/buildinfo`, which Loki's clients ask for.
 pub(crate) async fn buildinfo() -> impl IntoResponse {
     let text = format!(
-        "{{\"version\":\"{VERSION}\",\"revision\":\"\",\"branch\":\"\",\"buildUser\":\"\",\
-         \"buildDate\":\"\",\"goVersion\":\"\"}}"
+        "{{\"version\":\"{LOKI}\",\"revision\":\"logtap {VERSION}\",\"branch\":\"\",\
+         \"buildUser\":\"\",\"buildDate\":\"\",\"goVersion\":\"\"}}"
     );
     (JSON, text)
 }
 
 /// `GET /metrics`.
 pub(crate) async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
-    let text = shared.meters.render(&shared.store, shared.budget.in_flight() as u64);
+    let text = shared.meters.render(&shared.intake.store, shared.budget.in_flight() as u64);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }

@@ -1,85 +1,19 @@
 //! The server as its clients see it, byte for byte.
+//!
+//! The machinery is in `support/`, the table of what Loki takes in `loki.rs`, limits in `limits.rs`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its functions too")]
 
-use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+#[path = "support/receiver.rs"]
+mod receiver;
+
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use logtap_loki::{Batch, Origin, compress_snappy, encode_push};
-use logtap_recv::{Config, Handle, Store, StoreOptions, WriterOptions, serve};
-use tempfile::{TempDir, tempdir};
+use logtap_recv::{Config, StoreOptions, WriterOptions, serve};
 
-struct Receiver {
-    directory: TempDir,
-    store: Arc<Store>,
-    server: Handle,
-}
-
-impl Receiver {
-    fn start(config: Config, options: StoreOptions) -> Self {
-        let directory = tempdir().unwrap();
-        let store = Arc::new(Store::create(directory.path(), options).unwrap());
-        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = serve(Config { listen, ..config }, Arc::clone(&store)).unwrap();
-        Self { directory, store, server }
-    }
-
-    fn plain() -> Self {
-        Self::start(Config::default(), StoreOptions::default())
-    }
-
-    /// Status, headers and body of the answer to a request.
-    fn ask(&self, head: &str, body: &[u8]) -> (u16, String, String) {
-        let mut stream = TcpStream::connect(self.server.address()).unwrap();
-        let head = format!("{head}\r\nHost: x\r\nConnection: close\r\n\r\n");
-        stream.write_all(head.as_bytes()).unwrap();
-        // A server that refuses a body may close before it has all of it.
-        drop(stream.write_all(body));
-        let mut answer = Vec::new();
-        drop(stream.read_to_end(&mut answer));
-        let answer = String::from_utf8(answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").expect(&answer);
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, head.to_ascii_lowercase(), body.to_owned())
-    }
-
-    fn push(&self, headers: &str, body: &[u8]) -> (u16, String, String) {
-        let length = body.len();
-        let head = format!("POST /loki/api/v1/push HTTP/1.1\r\nContent-Length: {length}{headers}");
-        self.ask(&head, body)
-    }
-
-    fn get(&self, path: &str) -> (u16, String, String) {
-        self.ask(&format!("GET {path} HTTP/1.1"), b"")
-    }
-
-    /// Stops the server, leaves the store as it is and reads the raw capture.
-    fn text(self) -> String {
-        self.server.stop().unwrap();
-        raw_text(self.directory.path())
-    }
-}
-
-fn raw_text(directory: &Path) -> String {
-    let mut names: Vec<_> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|end| end == "jsonl"))
-        .collect();
-    names.sort();
-    names.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
-}
-
-const JSON: &str = "\r\nContent-Type: application/json";
-const PROTOBUF: &str = "\r\nContent-Type: application/x-protobuf";
-
-fn json(line: &str) -> String {
-    format!(
-        "{{\"streams\":[{{\"stream\":{{\"app\":\"web\"}},\"values\":[[\"1000000000\",\"{line}\"]]}}]}}"
-    )
-}
+use receiver::{JSON, PROTOBUF, Receiver, json, raw_text};
 
 #[test]
 fn a_push_is_in_the_capture_when_it_is_answered() {
@@ -176,11 +110,13 @@ fn what_is_too_large_or_too_much_is_not_taken() {
     let head = format!("POST /loki/api/v1/push HTTP/1.1\r\nTransfer-Encoding: chunked{JSON}");
     assert_eq!(receiver.ask(&head, chunked.as_bytes()).0, 413);
 
-    // A sender that has announced much and sent little holds the budget.
+    // What a sender has sent of its body is held; what it has only announced is not.
     let mut slow = TcpStream::connect(receiver.server.address()).unwrap();
     let head =
-        format!("POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nContent-Length: 99{JSON}\r\n\r\n{{");
+        format!("POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nContent-Length: 99{JSON}\r\n\r\n");
     slow.write_all(head.as_bytes()).unwrap();
+    assert_eq!(receiver.push(JSON, json("x").as_bytes()).0, 204);
+    slow.write_all(&[b' '; 98]).unwrap();
     while receiver.get("/readyz").0 != 503 {}
     let (status, head, _) = receiver.push(JSON, json("x").as_bytes());
     assert_eq!(status, 429);
@@ -235,5 +171,5 @@ fn an_address_that_is_taken_is_named() {
     let listen = receiver.server.address();
     let error = serve(Config { listen, ..Config::default() }, Arc::clone(&receiver.store));
     let error = error.err().unwrap().to_string();
-    assert!(error.contains(&format!("failed to listen on {listen}")), "{error}");
+    assert_eq!(error, format!("failed to listen on {listen}"));
 }

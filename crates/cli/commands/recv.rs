@@ -1,12 +1,16 @@
 //! `logtap recv`: the receiver, in front of a capture directory.
 
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::thread;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use logtap_recv::{Config, ServeError, Store, StoreOptions, WriterOptions};
+use logtap_recv::{
+    Config, ConnectionLimits, Credential, Faults, Mapping, ServeError, Store, StoreOptions,
+    TlsFiles, WriterOptions,
+};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::commands::run::{plural, size};
@@ -25,9 +29,13 @@ const STEP: Duration = Duration::from_millis(200);
   logtap recv --dir ./capture --listen 0.0.0.0:3100 --max-disk 5GB
   logtap recv --dir ./capture --redact
   logtap recv --dir ./capture --redact=email,credit_card --redact-patterns ours.yaml
+  logtap recv --dir ./capture --tls-cert tls.crt --tls-key tls.key --auth @token.txt
+  logtap recv --dir ./capture --fault 429:5%,500:1%,delay:200ms    # a test double for log agents
+  logtap recv --dir ./capture --strict-loki                        # refuses what Loki refuses
 
-Takes what a Loki takes on /loki/api/v1/push. What it has answered for is in the capture, whatever
-happens to it. It ends at Ctrl-C or SIGTERM.")]
+Takes what a Loki takes on /loki/api/v1/push, and JSON objects of any shape on /logtap/lines. What it
+has answered for is in the capture, whatever happens to it. It ends at Ctrl-C or SIGTERM. All
+routes, answers and limits are in docs/receiver.md.")]
 pub(crate) struct RecvArgs {
     /// Address to listen on
     #[arg(
@@ -78,14 +86,56 @@ pub(crate) struct RecvArgs {
     /// Largest body of one push
     #[arg(long, value_name = "SIZE", default_value = "16MB", value_parser = values::size)]
     max_body: u64,
+    /// Largest body of one push when it is unpacked
+    #[arg(long, value_name = "SIZE", default_value = "256MB", value_parser = values::size)]
+    max_unpacked: u64,
+    /// Bodies held in memory at a time; senders beyond it are put off with 429
+    #[arg(long, value_name = "SIZE", default_value = "32MB", value_parser = values::size)]
+    max_in_flight: u64,
+    /// Connections at a time; more of them wait
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 4096,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    max_connections: u32,
+    /// Who may push: bearer:TOKEN, basic:USER:PASSWORD, or @FILE with one of them in each line
+    ///
+    /// Can be repeated; a sender needs one of them. Without it everybody may push.
+    #[arg(long, value_name = "WHO", env = "LOGTAP_RECV_AUTH", hide_env_values = true)]
+    auth: Vec<String>,
+    /// Certificate with which to speak TLS, PEM; read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Roots of client certificates, PEM: who has none is refused
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
+    /// Label to keep a push's X-Scope-OrgID in
+    #[arg(long, value_name = "NAME")]
+    tenant_label: Option<String>,
+    /// Refuse what a real Loki refuses with its default limits
+    #[arg(long)]
+    strict_loki: bool,
+    /// Failures on purpose, such as 429:5%,500:1%,delay:200ms
+    #[arg(long, value_name = "FAULTS")]
+    fault: Option<Faults>,
+    /// Key of JSON objects and what it means: message=KEY, time=KEY, level=KEY or label=KEY[=NAME]
+    #[arg(long, value_name = "KIND=KEY")]
+    json_key: Vec<String>,
     /// Run without a screen of its own, as it always does now
     #[arg(long)]
     headless: bool,
 }
 
 pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandError> {
-    let listen = address(&args.listen)?;
     let redactor = redact::policy(args.redact.as_deref(), args.redact_patterns.as_deref())?;
+    let (notices_tx, notices_rx) = mpsc::channel();
+    let config = config(args, notices_tx)?;
+    let listen = config.listen;
     let writer = WriterOptions {
         max_segment_bytes: args.max_file,
         disk_cap: Some(args.max_disk),
@@ -93,32 +143,42 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
         redactor: Arc::clone(&redactor),
         ..WriterOptions::default()
     };
-    let store = Store::create(&args.dir, StoreOptions { writer }).map_err(CommandError::caused)?;
+    let store = Store::create(&args.dir, StoreOptions { writer }).map_err(cannot_write)?;
     let store = Arc::new(store);
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
-    let max_body = usize::try_from(args.max_body).unwrap_or(usize::MAX);
-    let config = Config {
-        listen,
-        max_body,
-        max_in_flight: Config::default().max_in_flight.max(max_body),
-        ..Config::default()
-    };
+    allow_many_files();
+    let guarded = config.tls.is_some() || !config.credentials.is_empty();
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
     let server = logtap_recv::serve(config, Arc::clone(&store)).map_err(cannot_serve)?;
     let screen = if args.headless { "" } else { " (headless: there is no screen yet)" };
     printer.note(format_args!(
-        "logtap: receiving on {} into {}{screen}",
+        "logtap: receiving on {scheme}://{} into {}{screen}",
         server.address(),
         args.dir.display()
     ));
     if redactor.is_active() {
         printer.note(format_args!("logtap: {}", redact::describe(&redactor)));
     }
+    if listen.ip().is_loopback() {
+        printer
+            .note("logtap: only this machine can send; --listen 0.0.0.0:3100 opens it to others");
+    } else if !guarded {
+        printer.note(
+            "logtap: warning: everybody who reaches this address can send, and what is sent can be \
+             read on the way; see --auth, --tls-cert and --tls-key",
+        );
+    }
 
     while signals.pending().next().is_none() && !server.is_finished() {
-        thread::park_timeout(STEP);
+        if let Ok(notice) = notices_rx.recv_timeout(STEP) {
+            printer.note(format_args!("logtap: warning: {notice}"));
+        }
     }
     printer.note("logtap: shutting down");
     let stopped = server.stop();
+    for notice in notices_rx.try_iter() {
+        printer.note(format_args!("logtap: warning: {notice}"));
+    }
     let counts = store.counts();
     store.close().map_err(CommandError::caused)?;
     stopped.map_err(cannot_serve)?;
@@ -141,6 +201,98 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
     Ok(Ending::OK)
 }
 
+fn config(args: &RecvArgs, notices_tx: mpsc::Sender<String>) -> Result<Config, CommandError> {
+    let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    let (max_body, max_unpacked) = (bytes(args.max_body), bytes(args.max_unpacked));
+    let mut mapping = Mapping::default();
+    for part in &args.json_key {
+        let known = part
+            .split_once('=')
+            .is_some_and(|(kind, key)| !key.is_empty() && mapping.add(kind, key));
+        if !known {
+            let text = format!("`{part}` is no key of JSON objects");
+            return Err(CommandError::new(Kind::Arguments, text)
+                .hinted("say message=KEY, time=KEY, level=KEY or label=KEY[=NAME]"));
+        }
+    }
+    if let Some(name) = &args.tenant_label {
+        let plain = |character: char| character.is_ascii_alphanumeric() || character == '_';
+        if name.is_empty() || !name.chars().all(plain) || name.starts_with(char::is_numeric) {
+            let text = format!("`{name}` is no name of a label");
+            return Err(CommandError::new(Kind::Arguments, text)
+                .hinted("a name has letters, digits and _, and no digit in front"));
+        }
+    }
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => Some(TlsFiles {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            client_roots: args.tls_client_ca.clone(),
+        }),
+        // The arguments require each other.
+        _ => None,
+    };
+    Ok(Config {
+        listen: address(&args.listen)?,
+        max_body,
+        max_unpacked: max_unpacked.max(max_body),
+        max_in_flight: bytes(args.max_in_flight).max(max_body),
+        connections: ConnectionLimits {
+            connections: args.max_connections as usize,
+            ..ConnectionLimits::default()
+        },
+        tls,
+        credentials: credentials(&args.auth)?,
+        tenant_label: args.tenant_label.clone(),
+        strict: args.strict_loki,
+        faults: args.fault.clone().unwrap_or_default(),
+        mapping,
+        notices: Some(notices_tx),
+        ..Config::default()
+    })
+}
+
+/// Reads `--auth`. What it says is never repeated in an error: it may be a password.
+fn credentials(texts: &[String]) -> Result<Vec<Credential>, CommandError> {
+    let parse = |text: &str, whence: &str| {
+        text.parse::<Credential>().map_err(|error| {
+            CommandError::new(Kind::Arguments, format!("{whence} has no credential: {error}"))
+                .hinted("say bearer:TOKEN, basic:USER:PASSWORD, or @FILE with one in each line")
+        })
+    };
+    let mut credentials = Vec::new();
+    for text in texts {
+        let Some(path) = text.strip_prefix('@') else {
+            credentials.push(parse(text, "--auth")?);
+            continue;
+        };
+        let content = std::fs::read_to_string(path).map_err(|error| {
+            CommandError::new(Kind::of(&error), format!("failed to read `{path}`: {error}"))
+        })?;
+        let before = credentials.len();
+        for line in content.lines().map(str::trim) {
+            if !line.is_empty() && !line.starts_with('#') {
+                credentials.push(parse(line, &format!("`{path}`"))?);
+            }
+        }
+        if credentials.len() == before {
+            // An empty file must not open the door.
+            let text = format!("`{path}` has no credential");
+            return Err(CommandError::new(Kind::Arguments, text)
+                .hinted("one in each line: bearer:TOKEN or basic:USER:PASSWORD"));
+        }
+    }
+    Ok(credentials)
+}
+
+/// Each connection is a file; many systems allow 1024 unless asked. Where asking fails, fewer
+/// connections are possible, and the receiver says so when it comes to that.
+fn allow_many_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _raised = setrlimit(Resource::Nofile, limit);
+}
+
 fn address(text: &str) -> Result<SocketAddr, CommandError> {
     // A port alone, as other servers take it, means every address of this machine.
     let full =
@@ -152,15 +304,40 @@ fn address(text: &str) -> Result<SocketAddr, CommandError> {
     })
 }
 
+fn cannot_write(error: logtap_recv::StoreError) -> CommandError {
+    let failure = CommandError::caused(error);
+    if failure.exit_code() == Kind::Permission.exit_code() {
+        return failure.hinted("choose a directory that you may write to, with --dir");
+    }
+    failure
+}
+
 fn cannot_serve(error: ServeError) -> CommandError {
-    let kind = match &error {
-        ServeError::Listen { source, .. } => match Kind::of(source) {
-            Kind::Permission => Kind::Permission,
-            _ => Kind::Network,
-        },
-        ServeError::Run(_) => Kind::Internal,
+    let ServeError::Listen { address, source } = &error else {
+        return match error {
+            ServeError::Tls(_) => CommandError::new(Kind::Arguments, error),
+            _ => CommandError::caused(error),
+        };
     };
-    CommandError::new(kind, error)
+    let hint = match source.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "another program listens there: `ss -ltnp 'sport = :{}'` names it; --listen chooses \
+             another address",
+            address.port()
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine does not have that address; 0.0.0.0 stands for all that it has".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need rights of their own; --listen chooses another one".to_owned()
+        }
+        _ => "--listen chooses another address".to_owned(),
+    };
+    let kind = match Kind::of(source) {
+        Kind::Permission => Kind::Permission,
+        _ => Kind::Network,
+    };
+    CommandError::new(kind, error).hinted(hint)
 }
 
 #[cfg(test)]
@@ -173,5 +350,19 @@ mod tests {
         assert_eq!(address(":3100").unwrap().to_string(), "0.0.0.0:3100");
         assert_eq!(address("[::1]:80").unwrap().to_string(), "[::1]:80");
         assert!(address("nowhere").is_err());
+    }
+
+    #[test]
+    fn credentials_are_read_and_not_repeated() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("who");
+        let file = format!("@{}", path.display());
+        std::fs::write(&path, "# ours\nbearer:one\n\nbasic:me:two\n").unwrap();
+        let read = credentials(&["bearer:three".to_owned(), file.clone()]).unwrap();
+        assert_eq!(read.len(), 3);
+        std::fs::write(&path, "# nobody\n").unwrap();
+        assert!(credentials(std::slice::from_ref(&file)).is_err(), "an empty file opens nothing");
+        let error = credentials(&["hunter2".to_owned()]).unwrap_err().to_string();
+        assert!(!error.contains("hunter2"), "{error}");
     }
 }

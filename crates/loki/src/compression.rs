@@ -45,18 +45,44 @@ pub fn decompress_gzip(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeErro
 ///
 /// Loki takes it only without; Vector sends it with one.
 pub fn decompress_deflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
-    let zlib = match bytes {
-        [method, flags, ..] => {
-            method & 15 == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31)
-        }
-        _ => false,
-    };
-    if zlib {
+    if has_zlib_header(bytes) {
         read_limited(ZlibDecoder::new(bytes), limit)
     } else {
         read_limited(DeflateDecoder::new(bytes), limit)
     }
 }
+
+/// Whether deflated bytes have zlib's header.
+pub fn has_zlib_header(bytes: &[u8]) -> bool {
+    match bytes {
+        [method, flags, ..] => {
+            method & 15 == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31)
+        }
+        _ => false,
+    }
+}
+
+/// Unpacks zstd, any number of frames, to at most `limit` bytes.
+#[cfg(feature = "zstd")]
+pub fn decompress_zstd(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
+    // A frame's window is memory too; one that is packed at once has a window of its own size.
+    let window = limit.next_power_of_two().ilog2().clamp(USUAL_WINDOW, MAX_WINDOW);
+    let failed = |error: std::io::Error| DecodeError::Zstd(error.to_string());
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(failed)?;
+    decoder.window_log_max(window).map_err(failed)?;
+    if bytes.is_empty() {
+        return Err(DecodeError::Empty);
+    }
+    let mut out = Vec::new();
+    decoder.take((limit as u64).saturating_add(1)).read_to_end(&mut out).map_err(failed)?;
+    at_most(out, limit)
+}
+
+/// The largest window of zstd's usual levels, as a power of two, and the largest that its tools take.
+#[cfg(feature = "zstd")]
+const USUAL_WINDOW: u32 = 23;
+#[cfg(feature = "zstd")]
+const MAX_WINDOW: u32 = 27;
 
 fn read_limited(from: impl std::io::Read, limit: usize) -> Result<Vec<u8>, DecodeError> {
     let mut out = Vec::new();
@@ -64,6 +90,10 @@ fn read_limited(from: impl std::io::Read, limit: usize) -> Result<Vec<u8>, Decod
     from.take(more_than_limit)
         .read_to_end(&mut out)
         .map_err(|error| DecodeError::Gzip(error.to_string()))?;
+    at_most(out, limit)
+}
+
+fn at_most(out: Vec<u8>, limit: usize) -> Result<Vec<u8>, DecodeError> {
     if out.len() > limit {
         return Err(DecodeError::TooLarge { size: out.len() as u64, limit: limit as u64 });
     }
@@ -97,6 +127,21 @@ mod tests {
         assert_eq!(decompress_deflate(&zlib, 1000).unwrap(), text);
         let bare = &zlib[2..zlib.len() - 4];
         assert_eq!(decompress_deflate(bare, 1000).unwrap(), text);
+    }
+
+    #[cfg(feature = "zstd")]
+    #[test]
+    fn zstd_is_unpacked_up_to_the_limit() {
+        let text = b"to be or not to be".repeat(1000);
+        let packed = zstd::encode_all(&text[..], 3).unwrap();
+        let twice = [&packed[..], &packed[..]].concat();
+        assert_eq!(decompress_zstd(&packed, text.len()).unwrap(), text);
+        assert_eq!(decompress_zstd(&twice, 2 * text.len()).unwrap().len(), 2 * text.len());
+        let too_large = |error| matches!(error, DecodeError::TooLarge { limit: 17_999, .. });
+        assert!(too_large(decompress_zstd(&packed, text.len() - 1).unwrap_err()));
+        for bytes in [&b""[..], b"{}", &packed[..packed.len() - 1]] {
+            assert!(decompress_zstd(bytes, 100_000).is_err());
+        }
     }
 
     #[test]

@@ -3,10 +3,11 @@
 //! One bad entry does not sink its push. It is kept, under the label [`INVALID`] that says what is
 //! wrong with it, with the original text in its metadata.
 
-use crate::batch::{Batch, Labels, Pairs};
+use crate::batch::{Batch, Entry, Labels, Pairs};
+use crate::error::DecodeError;
 
 /// The label of entries that could not be taken as they came. Its values: `labels`, `timestamp`,
-/// `entry`.
+/// `entry`, `metadata`.
 pub const INVALID: &str = "logtap_invalid";
 
 /// A push taken apart.
@@ -18,7 +19,12 @@ pub struct Decoded {
     pub invalid: u64,
     /// How many streams it had, with or without lines.
     pub streams: u64,
+    /// Memory of its entries and sets in bytes, about.
+    weight: usize,
 }
+
+/// What a label or metadata set takes in memory beside its text, about.
+const SET_WEIGHT: usize = 160;
 
 /// What decoding a push needs to know beside its bytes.
 #[derive(Clone, Debug, Default)]
@@ -27,11 +33,41 @@ pub struct DecodeOptions {
     pub origin: Option<crate::batch::Origin>,
     /// The time for entries without one, in nanoseconds since 1970.
     pub now: i64,
+    /// Whether what Loki refuses is refused instead of kept under [`INVALID`].
+    pub strict: bool,
+    /// The most memory that entries and sets may take beside the lines, in bytes: a small push can
+    /// name very many of them. None is no limit.
+    pub max_weight: Option<usize>,
 }
 
 impl Decoded {
     pub(crate) fn new() -> Self {
-        Self { batch: Batch::new(), invalid: 0, streams: 0 }
+        Self { batch: Batch::new(), invalid: 0, streams: 0, weight: 0 }
+    }
+
+    /// Appends a line, as long as there is room.
+    #[inline]
+    pub(crate) fn push(
+        &mut self,
+        options: &DecodeOptions,
+        (stream, timestamp, metadata): (u32, i64, u32),
+        line: &[u8],
+    ) -> Result<(), DecodeError> {
+        self.batch.push(stream, timestamp, metadata, line);
+        self.weight += size_of::<Entry>();
+        match options.max_weight {
+            Some(limit) if self.weight > limit => {
+                Err(DecodeError::TooLarge { size: self.weight as u64, limit: limit as u64 })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds a stream, which is new.
+    pub(crate) fn new_stream(&mut self, labels: Labels) -> u32 {
+        self.weight += weight(&labels);
+        self.batch.streams.push(labels);
+        (self.batch.streams.len() - 1) as u32
     }
 
     /// Ends decoding: a push of ours gets back the order that grouping by streams has taken away.
@@ -52,10 +88,10 @@ impl Decoded {
 
     /// The index of a stream with these labels, which is new if it is not the last one.
     pub(crate) fn stream(&mut self, labels: Labels) -> u32 {
-        if self.batch.streams.last() != Some(&labels) {
-            self.batch.streams.push(labels);
+        if self.batch.streams.last() == Some(&labels) {
+            return (self.batch.streams.len() - 1) as u32;
         }
-        (self.batch.streams.len() - 1) as u32
+        self.new_stream(labels)
     }
 
     /// The index of this metadata, which is new if it is not the last one.
@@ -64,6 +100,7 @@ impl Decoded {
             return 0;
         }
         if self.batch.metadata.last() != Some(&pairs) {
+            self.weight += weight(&pairs);
             self.batch.metadata.push(pairs);
         }
         (self.batch.metadata.len() - 1) as u32
@@ -75,6 +112,24 @@ impl Decoded {
         set(&mut pairs, name, text);
         self.metadata(pairs)
     }
+}
+
+fn weight(pairs: &Pairs) -> usize {
+    let text: usize = pairs.iter().map(|(name, value)| 64 + name.len() + value.len()).sum();
+    SET_WEIGHT + text
+}
+
+/// Pairs in order, of which the last one of a name counts. Takes no longer for very many of them.
+pub(crate) fn sorted(mut pairs: Vec<(String, String)>) -> Pairs {
+    pairs.sort_by(|a, b| a.0.cmp(&b.0));
+    pairs.dedup_by(|later, earlier| {
+        let same = later.0 == earlier.0;
+        if same {
+            std::mem::swap(later, earlier);
+        }
+        same
+    });
+    pairs
 }
 
 /// Sets one pair and keeps the order.

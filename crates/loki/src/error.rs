@@ -36,4 +36,10 @@ pub enum DecodeError {
     /// It is not gzip or deflate.
     #[error("{0}")]
     Gzip(String),
+    /// It is not zstd.
+    #[error("zstd: {0}")]
+    Zstd(String),
+    /// It is something that Loki refuses, and whoever decodes wants that too.
+    #[error("{0}")]
+    Refused(String),
 }

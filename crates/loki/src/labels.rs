@@ -18,17 +18,32 @@ pub struct LabelError {
     pub reason: &'static str,
 }
 
+impl LabelError {
+    /// The text with which Loki refuses labels.
+    pub(crate) fn as_loki_says(&self, labels: &[u8]) -> String {
+        if self.reason == REPEATED {
+            let labels = String::from_utf8_lossy(labels);
+            return format!("stream '{labels}' has duplicate label name");
+        }
+        let column = self.position + 1;
+        format!("couldn't parse labels: 1:{column}: parse error: {}", self.reason)
+    }
+}
+
+const REPEATED: &str = "repeated label name";
+
 /// Reads a label set.
 pub fn parse_labels(text: &str) -> Result<Labels, LabelError> {
     let mut parser = Parser { text: text.as_bytes(), at: 0 };
     let labels = parser.label_set()?;
-    let mut sorted: Labels = Vec::with_capacity(labels.len());
-    for (name, value, position) in labels {
-        match sorted.binary_search_by(|(known, _)| known.as_str().cmp(&name)) {
-            Ok(_) => return Err(LabelError { position, reason: "repeated label name" }),
-            Err(place) => sorted.insert(place, (name, value)),
-        }
+    let mut labels = labels;
+    labels.sort_by(|a, b| (&a.0, a.2).cmp(&(&b.0, b.2)));
+    let repeated =
+        labels.windows(2).filter(|pair| matches!(pair, [a, b] if a.0 == b.0)).map(|pair| pair[1].2);
+    if let Some(position) = repeated.min() {
+        return Err(LabelError { position, reason: REPEATED });
     }
+    let mut sorted: Labels = labels.into_iter().map(|(name, value, _)| (name, value)).collect();
     sorted.retain(|(_, value)| !value.is_empty());
     Ok(sorted)
 }
@@ -51,7 +66,7 @@ pub fn print_labels(labels: &Labels, out: &mut String) {
     out.push('}');
 }
 
-fn is_plain_name(name: &str) -> bool {
+pub(crate) fn is_plain_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|first| first == b'_' || first.is_ascii_alphabetic())
         && bytes.all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())

@@ -1,4 +1,4 @@
-//! The Loki push format: batches, labels, protobuf and JSON, both directions.
+//! The formats of pushes: Loki's in both directions, and others that are received.
 //!
 //! [`Batch`] is what travels inside logtap: from the collector to a sink, from a decoded push to the
 //! capture. It knows no network and no file.
@@ -10,12 +10,18 @@ mod error;
 mod escape;
 mod json;
 mod labels;
+mod moment;
 mod origin;
 mod protobuf;
+mod raw;
+mod records;
 
 pub use batch::{Batch, Entry, Labels, Origin, Pairs};
+#[cfg(feature = "zstd")]
+pub use compression::decompress_zstd;
 pub use compression::{
     compress_gzip, compress_snappy, decompress_deflate, decompress_gzip, decompress_snappy,
+    has_zlib_header,
 };
 pub use decoded::{DecodeOptions, Decoded, INVALID};
 pub use error::DecodeError;
@@ -24,3 +30,5 @@ pub use json::{decode_push_json, encode_push_json, push_object};
 pub use labels::{LabelError, parse_labels, print_labels};
 pub use origin::{LINES_HEADER, OriginError, SOURCE_HEADER};
 pub use protobuf::{decode_push, encode_push};
+pub use raw::decode_raw;
+pub use records::{Mapping, decode_records};

@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 
 use crate::batch::{Batch, Entry, Labels, Pairs};
-use crate::decoded::{DecodeOptions, Decoded, INVALID, set};
+use crate::decoded::{DecodeOptions, Decoded, INVALID, sorted};
 use crate::error::DecodeError;
 use crate::labels::{parse_labels, print_labels};
 
@@ -122,6 +122,7 @@ pub fn decode_push(body: &[u8], options: &DecodeOptions) -> Result<Decoded, Deco
         out: Decoded::new(),
         streams: HashMap::new(),
         metadata: HashMap::new(),
+        kept_texts: HashMap::new(),
     };
     decoder.out.batch.text.reserve(body.len());
     let mut fields = Fields::of(body);
@@ -141,6 +142,8 @@ struct Decoder<'a> {
     streams: HashMap<&'a [u8], Parsed>,
     /// Encoded metadata to its index.
     metadata: HashMap<&'a [u8], u32>,
+    /// A stream of invalid labels and metadata, to that metadata with the labels' text.
+    kept_texts: HashMap<(u32, u32), u32>,
 }
 
 /// Labels that were seen.
@@ -168,7 +171,7 @@ impl<'a> Decoder<'a> {
                 _ => continue,
             }
         }
-        let parsed = self.labels(labels);
+        let parsed = self.labels(labels)?;
         let mut fields = Fields::of(body);
         while let Some((field, value)) = fields.next(self.start)? {
             if let (2, Value::Bytes(entry)) = (field, value) {
@@ -178,18 +181,36 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    fn labels(&mut self, text: &'a [u8]) -> Parsed {
+    fn labels(&mut self, text: &'a [u8]) -> Result<Parsed, DecodeError> {
         if let Some(known) = self.streams.get(text) {
-            return *known;
+            return Ok(*known);
         }
-        let labels = std::str::from_utf8(text).ok().and_then(|text| parse_labels(text).ok());
+        let labels = match std::str::from_utf8(text).map(parse_labels) {
+            Ok(Ok(labels)) => Some(labels),
+            Ok(Err(error)) if self.options.strict => {
+                return Err(DecodeError::Refused(error.as_loki_says(text)));
+            }
+            Err(_) if self.options.strict => {
+                let text = "couldn't parse labels: 1:1: parse error: invalid UTF-8";
+                return Err(DecodeError::Refused(text.to_owned()));
+            }
+            _ => None,
+        };
         let invalid = labels.is_none();
         let labels = labels.unwrap_or_else(|| vec![(INVALID.to_owned(), "labels".to_owned())]);
-        self.out.batch.streams.push(labels);
-        let stream = (self.out.batch.streams.len() - 1) as u32;
-        let parsed = Parsed { stream, invalid };
+        let parsed = Parsed { stream: self.out.new_stream(labels), invalid };
         self.streams.insert(text, parsed);
-        parsed
+        Ok(parsed)
+    }
+
+    /// The metadata with the text of labels that are none.
+    fn with_text(&mut self, stream: u32, set: u32, text: &[u8]) -> u32 {
+        if let Some(known) = self.kept_texts.get(&(stream, set)) {
+            return *known;
+        }
+        let kept = self.out.metadata_with(set, "labels", &String::from_utf8_lossy(text));
+        self.kept_texts.insert((stream, set), kept);
+        kept
     }
 
     fn entry(&mut self, body: &'a [u8], labels: Parsed, text: &[u8]) -> Result<(), DecodeError> {
@@ -216,14 +237,16 @@ impl<'a> Decoder<'a> {
         };
         let mut stream = labels.stream;
         if labels.invalid {
-            set = self.out.metadata_with(set, "labels", &String::from_utf8_lossy(text));
+            set = self.with_text(stream, set, text);
         }
         if time.is_none() {
+            if self.options.strict {
+                return Err(DecodeError::Refused("timestamp is out of range".to_owned()));
+            }
             stream = self.out.invalid_stream(stream, "timestamp");
         }
         self.out.invalid += u64::from(labels.invalid || time.is_none());
-        self.out.batch.push(stream, time.unwrap_or(self.options.now), set, line);
-        Ok(())
+        self.out.push(self.options, (stream, time.unwrap_or(self.options.now), set), line)
     }
 
     fn time(&self, body: &[u8]) -> Result<Option<i64>, DecodeError> {
@@ -257,9 +280,10 @@ impl<'a> Decoder<'a> {
                     _ => {}
                 }
             }
-            set(&mut pairs, &String::from_utf8_lossy(name), &String::from_utf8_lossy(text));
+            let owned = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            pairs.push((owned(name), owned(text)));
         }
-        let index = self.out.metadata(pairs);
+        let index = self.out.metadata(sorted(pairs));
         self.metadata.insert(body, index);
         Ok(index)
     }

@@ -117,7 +117,7 @@ proptest! {
         let plain = decode_push(&body, &DecodeOptions::default()).unwrap();
         prop_assert_eq!(lines(&plain.batch), lines_by_stream(&batch));
         prop_assert_eq!(plain.invalid, 0);
-        let ours = DecodeOptions { origin: origin(&batch), now: 0 };
+        let ours = DecodeOptions { origin: origin(&batch), now: 0, ..DecodeOptions::default() };
         let merged = decode_push(&body, &ours).unwrap().batch;
         prop_assert_eq!(lines(&merged), lines(&batch));
         prop_assert_eq!(merged.origin, ours.origin);
@@ -151,7 +151,7 @@ proptest! {
         }
         prop_assert_eq!(lines(&read.batch), expected);
         prop_assert_eq!(read.invalid, 0);
-        let ours = DecodeOptions { origin: origin(&batch), now: 0 };
+        let ours = DecodeOptions { origin: origin(&batch), now: 0, ..DecodeOptions::default() };
         let merged = lines(&decode_push_json(&body, &ours).unwrap().batch);
         let times: Vec<i64> = merged.iter().map(|line| line.1).collect();
         prop_assert_eq!(times, lines(&batch).iter().map(|line| line.1).collect::<Vec<_>>());
@@ -202,7 +202,7 @@ fn bad_entries_of_a_protobuf_push_are_kept_and_marked() {
             ),
         ],
     };
-    let options = DecodeOptions { origin: None, now: 99 };
+    let options = DecodeOptions { origin: None, now: 99, ..DecodeOptions::default() };
     let read = decode_push(&request.encode_to_vec(), &options).unwrap();
     let pid = || pair("pid", "1");
     let invalid_time = || vec![pair("a", "b"), pair(INVALID, "timestamp")];
@@ -223,7 +223,7 @@ fn bad_entries_of_a_protobuf_push_are_kept_and_marked() {
 }
 
 fn read_json(text: &[u8]) -> Result<(Vec<Line>, u64), DecodeError> {
-    let options = DecodeOptions { origin: None, now: 99 };
+    let options = DecodeOptions { origin: None, now: 99, ..DecodeOptions::default() };
     decode_push_json(text, &options).map(|read| (lines(&read.batch), read.invalid))
 }
 
@@ -256,7 +256,6 @@ fn json_is_taken_as_loki_takes_it() {
     assert_eq!(with(r#"["7","x",{}]"#).2, []);
     assert_eq!(with(r#"["7","x",{"p":"1","n":2},"more"]"#).2, [pair("n", "2"), pair("p", "1")]);
     assert_eq!(with(r#"["7","x",null]"#).2, []);
-    assert_eq!(with(r#"["7","x","odd"]"#).2, []);
     assert_eq!(with(r#"[ " 7 " , "\ud83d\ude00\n" ]"#).3, "\u{1f600}\n".as_bytes());
 
     let (lines, _) = read_json(b"{\"streams\":[{\"values\":[[\"1\",\"a\xff\"]]}]}").unwrap();
@@ -280,6 +279,15 @@ fn bad_entries_of_a_json_push_are_kept_and_marked() {
     {
         assert_eq!(json_line("{}", value), ((invalid("entry"), time, vec![], line.into()), 1));
     }
+    let half = json_line("{}", r#"["7","half \ud800 of a pair"]"#);
+    let expected = (invalid("entry"), 7, vec![], br"half \ud800 of a pair".to_vec());
+    assert_eq!(half, (expected, 1));
+    let odd = json_line("{}", r#"["7","x","odd"]"#);
+    assert_eq!(odd, ((invalid("metadata"), 7, vec![pair("metadata", "odd")], b"x".to_vec()), 1));
+    let labels = json_line(r#"{"a":"\q","b":"c"}"#, r#"["7","x"]"#);
+    let kept = vec![pair("labels", r#"{"a":"\q","b":"c"}"#)];
+    let expected = vec![pair("a", r"\q"), pair("b", "c"), pair(INVALID, "labels")];
+    assert_eq!(labels, ((expected, 7, kept, b"x".to_vec()), 1));
 }
 
 #[test]
@@ -293,7 +301,6 @@ fn what_is_no_push_is_refused_as_a_whole() {
         "{\"streams\":{}}",
         "{\"streams\":[{\"stream\":[]}]}",
         "{\"streams\":[{\"values\":7}]}",
-        "{\"streams\":[{\"values\":[[\"1\",\"\\ud800\"]]}]}",
         "{\"streams\":[{\"values\":[[\"1\",\"x\"]",
     ] {
         assert!(matches!(read_json(text.as_bytes()), Err(DecodeError::Json { .. })), "{text}");
@@ -308,4 +315,84 @@ fn what_is_no_push_is_refused_as_a_whole() {
         let error = decode_push(body, &options).unwrap_err();
         assert!(matches!(error, DecodeError::Protobuf { position: 0, .. }), "{body:?}: {error}");
     }
+}
+
+#[test]
+fn the_older_form_is_read_too() {
+    let text = r#"{"streams":[{"entries":[{"ts":"1970-01-01T01:00:00.5+01:00","line":"one"},
+        {"ts":"12","line":"two","structuredMetadata":[{"name":"p","value":"1"}]},
+        {"ts":"never","line":"three"},{"other":1}],"labels":"{b=\"c\", a=\"\"}"},
+        {"labels":"{b=","entries":[{"ts":"1970-01-01T00:00:01Z","line":"four"}]}]}"#;
+    let (lines, invalid) = read_json(text.as_bytes()).unwrap();
+    let labels = |what: Option<&str>| {
+        let invalid = what.map(|what| pair(INVALID, what));
+        [pair("b", "c")].into_iter().chain(invalid).collect::<Labels>()
+    };
+    let expected: Vec<Line> = vec![
+        (labels(None), 500_000_000, vec![], b"one".to_vec()),
+        (labels(None), 12, vec![pair("p", "1")], b"two".to_vec()),
+        (labels(Some("timestamp")), 99, vec![pair("timestamp", "never")], b"three".to_vec()),
+        (labels(Some("entry")), 99, vec![], b"{\"other\":1}".to_vec()),
+        (
+            vec![pair(INVALID, "labels")],
+            1_000_000_000,
+            vec![pair("labels", "\"{b=\"")],
+            b"four".to_vec(),
+        ),
+    ];
+    assert_eq!((lines, invalid), (expected, 3));
+}
+
+#[test]
+fn what_loki_refuses_is_refused_on_request() {
+    let options = DecodeOptions { strict: true, ..DecodeOptions::default() };
+    let stream = |stream: &str, value: &str| {
+        let text = format!("{{\"streams\":[{{\"stream\":{stream},\"values\":[{value}]}}]}}");
+        decode_push_json(text.as_bytes(), &options).map(|read| read.batch.entries.len())
+    };
+    for (labels, value) in [
+        ("{}", r#"[7,"x"]"#),
+        ("{}", r#"["","x"]"#),
+        ("{}", r#"["1.5","x"]"#),
+        ("{}", r#"["7",7]"#),
+        ("{}", r#"["7","x",{"a":1}]"#),
+        ("{}", r#"["7","x",null]"#),
+        ("{}", r#"["7","x","y"]"#),
+        ("{}", r#"["7","\ud800"]"#),
+        ("{}", "[\"7\",\"\t\"]"),
+        (r#"{"a.b":"c"}"#, r#"["7","x"]"#),
+        (r#"{"a-b":"c"}"#, r#"["7","x"]"#),
+    ] {
+        assert!(stream(labels, value).is_err(), "{labels} {value}");
+    }
+    for (labels, value) in [
+        (r#"{"a":1,"b":true,"c":null,"d":{"e":1}}"#, r#"["7","x"]"#),
+        ("{}", r#"["7"]"#),
+        ("{}", r#"["7","x",{},{}]"#),
+        ("{}", "[\"7\",\"\u{e4}\"]"),
+    ] {
+        assert_eq!(stream(labels, value), Ok(1), "{labels} {value}");
+    }
+    let bad = PushRequest { streams: vec![Stream { labels: "{a=".into(), ..Stream::default() }] };
+    let error = decode_push(&bad.encode_to_vec(), &options).unwrap_err().to_string();
+    assert!(error.starts_with("couldn't parse labels: 1:4: parse error"), "{error}");
+}
+
+#[test]
+fn many_small_things_are_not_many_large_ones() {
+    let options = DecodeOptions { max_weight: Some(100_000), ..DecodeOptions::default() };
+    let too_large = |error| matches!(error, DecodeError::TooLarge { limit: 100_000, .. });
+    let entries = format!("{{\"streams\":[{{\"values\":[{}[]]}}]}}", "[],".repeat(10_000));
+    assert!(too_large(decode_push_json(entries.as_bytes(), &options).unwrap_err()));
+    let entries = vec![WireEntry::default(); 10_000];
+    let stream = Stream { labels: "{}".into(), entries, hash: 0 };
+    let body = PushRequest { streams: vec![stream] }.encode_to_vec();
+    assert!(too_large(decode_push(&body, &options).unwrap_err()));
+    let streams = (0..1000).map(|n| Stream {
+        labels: format!("{{a=\"{n}\"}}"),
+        entries: vec![WireEntry::default()],
+        hash: 0,
+    });
+    let body = PushRequest { streams: streams.collect() }.encode_to_vec();
+    assert!(too_large(decode_push(&body, &options).unwrap_err()));
 }

@@ -5,7 +5,6 @@
 use memchr::memchr2;
 
 use crate::error::DecodeError;
-use crate::escape::push_unescaped;
 
 /// Deeper nesting than this is refused.
 const MAX_DEPTH: usize = 128;
@@ -14,11 +13,23 @@ const MAX_DEPTH: usize = 128;
 pub(super) struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
+    /// Whether control characters in strings are refused, as JSON's own rules say.
+    strict: bool,
 }
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, strict: false }
+    }
+
+    /// The same, and control characters in strings are refused.
+    pub(super) fn strict(self) -> Self {
+        Self { strict: true, ..self }
+    }
+
+    /// The text from a place to where it is now.
+    pub(super) fn text_from(&self, start: usize) -> &'a [u8] {
+        self.text.get(start..self.at).unwrap_or_default()
     }
 
     pub(super) fn position(&self) -> usize {
@@ -61,6 +72,9 @@ impl<'a> Scanner<'a> {
             self.at += place;
             if rest.get(place) == Some(&b'"') {
                 let text = self.text.get(start..self.at).unwrap_or_default();
+                if self.strict && text.iter().any(|byte| *byte < b' ') {
+                    return Err(self.error("control character in a string"));
+                }
                 self.at += 1;
                 return Ok(text);
             }
@@ -177,12 +191,14 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// The bytes that a string, given without its quotes, stands for.
-pub(super) fn unescape(text: &[u8], position: usize) -> Result<Vec<u8>, DecodeError> {
-    let mut out = Vec::with_capacity(text.len());
-    push_unescaped(&mut out, text)
-        .ok_or(DecodeError::Json { position, reason: "broken escape" })?;
-    Ok(out)
+/// The same error, counted from where the text began that it is about.
+pub(super) fn shift(error: DecodeError, by: usize) -> DecodeError {
+    match error {
+        DecodeError::Json { position, reason } => {
+            DecodeError::Json { position: position + by, reason }
+        }
+        other => other,
+    }
 }
 
 #[cfg(test)]

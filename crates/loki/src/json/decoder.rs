@@ -1,0 +1,392 @@
+//! Takes JSON pushes apart.
+//!
+//! ```text
+//! {"streams":[{"stream":{"app":"web"},"values":[["<nanoseconds>","line",{"trace":"1"}], ...]}, ...]}
+//! {"streams":[{"labels":"{app=\"web\"}","entries":[{"ts":"2024-01-15T10:19:59Z","line":"line"}, ...]}]}
+//! ```
+//! The second is the older form; a stream says by its keys which one it is. Unknown keys and anything
+//! after the object are passed over. Label values that are no strings become their text. What is wrong
+//! with an entry is kept with it; only what is no JSON, or no push, is refused. With
+//! [`DecodeOptions::strict`], what Loki refuses is refused.
+
+use std::collections::HashMap;
+
+use super::objects::{inside, unescaped};
+use super::scanner::{Scanner, shift};
+use crate::batch::Pairs;
+use crate::decoded::{DecodeOptions, Decoded, INVALID, set, sorted};
+use crate::error::DecodeError;
+use crate::escape::push_unescaped;
+use crate::labels::{is_plain_name, parse_labels};
+use crate::moment::{nanoseconds, rfc3339};
+
+/// Takes a push apart. Decompress it first.
+pub fn decode_push_json(body: &[u8], options: &DecodeOptions) -> Result<Decoded, DecodeError> {
+    if u32::try_from(body.len()).is_err() {
+        let limit = u64::from(u32::MAX);
+        return Err(DecodeError::TooLarge { size: body.len() as u64, limit });
+    }
+    let mut scanner = Scanner::new(body);
+    if options.strict {
+        scanner = scanner.strict();
+    }
+    if scanner.peek().is_none() {
+        return Err(DecodeError::Empty);
+    }
+    let mut decoder = Decoder {
+        options,
+        out: Decoded::new(),
+        streams: HashMap::new(),
+        metadata: HashMap::new(),
+        kept_texts: HashMap::new(),
+        line: Vec::new(),
+    };
+    decoder.out.batch.text.reserve(body.len());
+    scanner.object(|scanner, name| match name {
+        b"streams" => scanner.array(|scanner| decoder.stream(scanner)),
+        _ => scanner.value().map(drop),
+    })?;
+    Ok(decoder.out.finish(options))
+}
+
+struct Decoder<'a> {
+    options: &'a DecodeOptions,
+    out: Decoded,
+    /// Text of labels, an object or a string, to stream: some senders make a stream of each line.
+    streams: HashMap<&'a [u8], Labelled<'a>>,
+    /// Text of a metadata object to its index and whether it is as it should be.
+    metadata: HashMap<&'a [u8], (u32, bool)>,
+    /// A stream of invalid labels and metadata, to that metadata with the labels' text.
+    kept_texts: HashMap<(u32, u32), u32>,
+    line: Vec<u8>,
+}
+
+/// A stream that entries go to.
+#[derive(Clone, Copy)]
+struct Labelled<'a> {
+    stream: u32,
+    /// The text of labels that are none.
+    invalid: Option<&'a [u8]>,
+    /// Whether they came in the older form.
+    older: bool,
+}
+
+/// An entry before it is judged.
+#[derive(Clone, Copy, Default)]
+struct Draft {
+    time: Option<i64>,
+    metadata: u32,
+    /// What is wrong with it beside its time.
+    wrong: Option<&'static str>,
+}
+
+impl<'a> Decoder<'a> {
+    fn stream(&mut self, scanner: &mut Scanner<'a>) -> Result<(), DecodeError> {
+        self.out.streams += 1;
+        let mut labels = None;
+        // Entries that come before the labels that they belong to.
+        let mut waiting: Vec<(usize, &'a [u8])> = Vec::new();
+        scanner.object(|scanner, name| {
+            scanner.peek();
+            match (name, labels) {
+                (b"stream" | b"labels", _) => {
+                    let position = scanner.position();
+                    let text = scanner.value()?;
+                    labels = Some(self.labels(text).map_err(|error| shift(error, position))?);
+                }
+                (b"values" | b"entries", Some(labels)) => {
+                    scanner.array(|scanner| self.entry(scanner, labels))?;
+                }
+                (b"values" | b"entries", None) => {
+                    waiting.push((scanner.position(), scanner.value()?));
+                }
+                _ => drop(scanner.value()?),
+            }
+            Ok(())
+        })?;
+        if labels.is_none() || !waiting.is_empty() {
+            let labels = match labels {
+                Some(labels) => labels,
+                None => self.labels(b"{}")?,
+            };
+            for (position, values) in waiting {
+                Scanner::new(values)
+                    .array(|scanner| self.entry(scanner, labels))
+                    .map_err(|error| shift(error, position))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn labels(&mut self, text: &'a [u8]) -> Result<Labelled<'a>, DecodeError> {
+        if let Some(known) = self.streams.get(text) {
+            return Ok(*known);
+        }
+        let (labels, valid) = match text.first() {
+            Some(b'"') => {
+                let (plain, whole) = unescaped(inside(text));
+                let plain = String::from_utf8_lossy(&plain);
+                match parse_labels(&plain) {
+                    Ok(labels) => (labels, whole),
+                    Err(error) if self.options.strict => {
+                        return Err(DecodeError::Refused(error.as_loki_says(plain.as_bytes())));
+                    }
+                    Err(_) => (Pairs::new(), false),
+                }
+            }
+            _ => {
+                let Object { pairs, whole, .. } = object(text)?;
+                if self.options.strict {
+                    refuse_names(&pairs)?;
+                }
+                (pairs, whole)
+            }
+        };
+        if self.options.strict && !valid {
+            return Err(DecodeError::Json { position: 0, reason: "broken escape" });
+        }
+        let mut labels = labels;
+        labels.retain(|(_, value)| !value.is_empty());
+        if !valid {
+            set(&mut labels, INVALID, "labels");
+        }
+        let stream = self.out.new_stream(labels);
+        let older = text.first() == Some(&b'"');
+        let labelled = Labelled { stream, invalid: (!valid).then_some(text), older };
+        self.streams.insert(text, labelled);
+        Ok(labelled)
+    }
+
+    fn entry(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        labels: Labelled<'a>,
+    ) -> Result<(), DecodeError> {
+        self.line.clear();
+        let draft = match scanner.peek() {
+            Some(b'n') => return scanner.value().map(drop),
+            Some(b'[') => self.listed(scanner)?,
+            Some(b'{') if self.options.strict && !labels.older => {
+                return Err(scanner.error("expected an array"));
+            }
+            Some(b'{') => self.named(scanner)?,
+            _ if self.options.strict => return Err(scanner.error("expected an array")),
+            _ => {
+                let text = scanner.value()?;
+                self.line.extend_from_slice(text);
+                Draft { time: Some(self.options.now), metadata: 0, wrong: Some("entry") }
+            }
+        };
+        self.keep(draft, labels)
+    }
+
+    /// `["<nanoseconds>", "line", {"name": "value"}]`
+    fn listed(&mut self, scanner: &mut Scanner<'a>) -> Result<Draft, DecodeError> {
+        let strict = self.options.strict;
+        let mut draft = Draft::default();
+        let mut time = &b""[..];
+        let mut index = 0;
+        scanner.array(|scanner| {
+            let value = scanner.value()?;
+            match (index, value.first()) {
+                (0, Some(b'"')) => time = value,
+                (0, _) if strict => return Err(scanner.error("expected a string")),
+                (0, _) => time = value,
+                (1, _) => self.line(value, &mut draft, scanner)?,
+                (2, Some(b'{')) => self.metadata(value, &mut draft)?,
+                (2, _) if strict => return Err(scanner.error("expected an object")),
+                (2, Some(b'n')) => {}
+                (2, _) => {
+                    let text = String::from_utf8_lossy(inside(value)).into_owned();
+                    draft.metadata = self.out.metadata_with(draft.metadata, "metadata", &text);
+                    draft.wrong = Some("metadata");
+                }
+                _ => {}
+            }
+            index += 1;
+            Ok(())
+        })?;
+        draft.time = nanoseconds(inside(time));
+        if strict && draft.time.is_none() {
+            return Err(scanner.error("expected a time in nanoseconds"));
+        }
+        self.keep_time(time, &mut draft);
+        Ok(draft)
+    }
+
+    /// `{"ts": "<RFC 3339>", "line": "line", "structuredMetadata": [{"name": "n", "value": "v"}]}`
+    fn named(&mut self, scanner: &mut Scanner<'a>) -> Result<Draft, DecodeError> {
+        let mut draft = Draft::default();
+        let mut time = &b""[..];
+        let (mut whole, mut known) = (&b""[..], false);
+        scanner.peek();
+        let start = scanner.position();
+        scanner.object(|scanner, name| {
+            let value = scanner.value()?;
+            match name {
+                b"ts" | b"timestamp" => (time, known) = (value, true),
+                b"line" => {
+                    known = true;
+                    self.line(value, &mut draft, scanner)?;
+                }
+                b"structuredMetadata" | b"structured_metadata" => match value.first() {
+                    Some(b'{') => self.metadata(value, &mut draft)?,
+                    _ => self.metadata_list(value, &mut draft)?,
+                },
+                _ => {}
+            }
+            Ok(())
+        })?;
+        if !known {
+            // An object of some other kind: all of it is the line.
+            whole = scanner.text_from(start);
+            self.line.clear();
+            self.line.extend_from_slice(whole);
+        }
+        let text = inside(time);
+        draft.time = rfc3339(text).or_else(|| nanoseconds(text));
+        if whole.is_empty() {
+            self.keep_time(time, &mut draft);
+        } else {
+            draft = Draft { time: Some(self.options.now), wrong: Some("entry"), ..draft };
+        }
+        Ok(draft)
+    }
+
+    fn line(
+        &mut self,
+        value: &'a [u8],
+        draft: &mut Draft,
+        scanner: &Scanner<'a>,
+    ) -> Result<(), DecodeError> {
+        if value.first() != Some(&b'"') {
+            if self.options.strict {
+                return Err(scanner.error("expected a string"));
+            }
+            self.line.extend_from_slice(value);
+            draft.wrong = Some("entry");
+        } else if push_unescaped(&mut self.line, inside(value)).is_none() {
+            if self.options.strict {
+                return Err(scanner.error("broken escape"));
+            }
+            self.line.clear();
+            self.line.extend_from_slice(inside(value));
+            draft.wrong = Some("entry");
+        }
+        Ok(())
+    }
+
+    fn metadata(&mut self, value: &'a [u8], draft: &mut Draft) -> Result<(), DecodeError> {
+        let (index, whole) = match self.metadata.get(value) {
+            Some(known) => *known,
+            None => {
+                let Object { pairs, whole, texts } = object(value)?;
+                if self.options.strict && !(whole && texts) {
+                    let text = "structured metadata must be an object of strings";
+                    return Err(DecodeError::Refused(text.to_owned()));
+                }
+                let known = (self.out.metadata(pairs), whole);
+                self.metadata.insert(value, known);
+                known
+            }
+        };
+        draft.metadata = index;
+        if !whole {
+            draft.wrong = Some("metadata");
+        }
+        Ok(())
+    }
+
+    fn metadata_list(&mut self, value: &'a [u8], draft: &mut Draft) -> Result<(), DecodeError> {
+        let mut pairs = Pairs::new();
+        let mut all = true;
+        Scanner::new(value).array(|scanner| {
+            let Object { pairs: pair, whole, .. } = object(scanner.value()?)?;
+            all &= whole;
+            let find = |name: &str| {
+                let found = pair.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+                found.map_or("", |(_, value)| value.as_str())
+            };
+            pairs.push((find("name").to_owned(), find("value").to_owned()));
+            Ok(())
+        })?;
+        draft.metadata = self.out.metadata(sorted(pairs));
+        if !all {
+            draft.wrong = Some("metadata");
+        }
+        Ok(())
+    }
+
+    /// Keeps the text of a time that is none.
+    fn keep_time(&mut self, text: &[u8], draft: &mut Draft) {
+        if draft.time.is_none() {
+            let text = String::from_utf8_lossy(inside(text)).into_owned();
+            draft.metadata = self.out.metadata_with(draft.metadata, "timestamp", &text);
+        }
+    }
+
+    fn keep(&mut self, draft: Draft, labels: Labelled<'a>) -> Result<(), DecodeError> {
+        let Draft { time, mut metadata, wrong } = draft;
+        let mut stream = labels.stream;
+        let wrong = if time.is_none() { Some("timestamp") } else { wrong };
+        if let Some(text) = labels.invalid {
+            let key = (stream, metadata);
+            metadata = match self.kept_texts.get(&key) {
+                Some(known) => *known,
+                None => {
+                    let text = String::from_utf8_lossy(text).into_owned();
+                    let kept = self.out.metadata_with(metadata, "labels", &text);
+                    self.kept_texts.insert(key, kept);
+                    kept
+                }
+            };
+        }
+        if let Some(wrong) = wrong {
+            stream = self.out.invalid_stream(stream, wrong);
+        }
+        self.out.invalid += u64::from(wrong.is_some() || labels.invalid.is_some());
+        let time = time.unwrap_or(self.options.now);
+        self.out.push(self.options, (stream, time, metadata), &self.line)
+    }
+}
+
+/// An object as names and values.
+struct Object {
+    pairs: Pairs,
+    /// Whether all escapes were as they should be.
+    whole: bool,
+    /// Whether all values were strings.
+    texts: bool,
+}
+
+/// Reads an object. Values that are no strings become their text; the last one of a name counts.
+fn object(text: &[u8]) -> Result<Object, DecodeError> {
+    let mut object = Object { pairs: Pairs::new(), whole: true, texts: true };
+    Scanner::new(text).object(|scanner, name| {
+        let value = scanner.value()?;
+        let (name, whole_name) = unescaped(name);
+        let (value, whole_value) = match value.first() {
+            Some(b'"') => unescaped(inside(value)),
+            _ => {
+                object.texts = false;
+                (value.to_vec(), true)
+            }
+        };
+        object.whole &= whole_name && whole_value;
+        let owned = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        object.pairs.push((owned(name), owned(value)));
+        Ok(())
+    })?;
+    object.pairs = sorted(object.pairs);
+    Ok(object)
+}
+
+fn refuse_names(labels: &Pairs) -> Result<(), DecodeError> {
+    match labels.iter().find(|(name, _)| !is_plain_name(name)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let text = format!("couldn't parse labels: parse error: unexpected name `{name}`");
+            Err(DecodeError::Refused(text))
+        }
+    }
+}

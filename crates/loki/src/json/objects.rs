@@ -1,0 +1,118 @@
+//! Goes through JSON objects that follow each other, whatever is between them.
+
+use super::scanner::Scanner;
+use crate::error::DecodeError;
+use crate::escape::push_unescaped;
+
+/// A name, still escaped and without quotes, and a value as text.
+pub(crate) type Member<'a> = (&'a [u8], &'a [u8]);
+
+/// Something in a text of objects.
+pub(crate) enum Item<'a> {
+    /// An object.
+    Object(Vec<Member<'a>>),
+    /// Something else, up to the end of its line.
+    Other(&'a [u8]),
+}
+
+/// How objects are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// One in each line, or all of them in one array.
+    Lines,
+    /// One after the other, over as many lines as they like.
+    Concatenated,
+}
+
+/// Goes through all objects of a text.
+pub(crate) fn each_object<'a>(
+    body: &'a [u8],
+    layout: Layout,
+    mut handle: impl FnMut(Item<'a>) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    let mut rest = body.trim_ascii_start();
+    let in_array = rest
+        .strip_prefix(b"[")
+        .is_some_and(|after| matches!(after.trim_ascii_start().first(), None | Some(b'{' | b']')));
+    if in_array {
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    loop {
+        rest = rest.trim_ascii_start();
+        if in_array {
+            while let Some((b',' | b']', after)) = rest.split_first() {
+                rest = after.trim_ascii_start();
+            }
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let line_end = |from: usize| {
+            let after = rest.get(from..).unwrap_or_default();
+            memchr::memchr(b'\n', after).map_or(rest.len(), |place| from + place)
+        };
+        let scope = match layout {
+            Layout::Lines if !in_array => line_end(0),
+            _ => rest.len(),
+        };
+        let mut scanner = Scanner::new(rest.get(..scope).unwrap_or_default());
+        let used = match members(&mut scanner) {
+            Ok(members) => {
+                handle(Item::Object(members))?;
+                scanner.position()
+            }
+            Err(_) => {
+                // All that was looked at goes with it, so that no byte is looked at twice.
+                let end = line_end(scanner.position().min(scope));
+                handle(Item::Other(rest.get(..end).unwrap_or_default().trim_ascii_end()))?;
+                end
+            }
+        };
+        rest = rest.get(used..).unwrap_or_default();
+    }
+}
+
+fn members<'a>(scanner: &mut Scanner<'a>) -> Result<Vec<Member<'a>>, DecodeError> {
+    let mut members = Vec::new();
+    if scanner.peek() != Some(b'{') {
+        return Err(scanner.error("expected an object"));
+    }
+    scanner.object(|scanner, name| {
+        members.push((name, scanner.value()?));
+        Ok(())
+    })?;
+    Ok(members)
+}
+
+/// The members of an object that is a value; none if it is not one.
+pub(crate) fn members_of(value: &[u8]) -> Option<Vec<Member<'_>>> {
+    members(&mut Scanner::new(value)).ok()
+}
+
+/// What is between the quotes of a string; any other value as it is.
+pub(crate) fn inside(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value)
+}
+
+/// What the inside of a string stands for; itself, and false, if an escape in it is broken.
+pub(crate) fn unescaped(text: &[u8]) -> (Vec<u8>, bool) {
+    let mut out = Vec::with_capacity(text.len());
+    match push_unescaped(&mut out, text) {
+        Some(()) => (out, true),
+        None => (text.to_vec(), false),
+    }
+}
+
+/// A value's bytes: of a string what it stands for, of anything else its text.
+pub(crate) fn bytes_of(value: &[u8]) -> Vec<u8> {
+    match value.first() {
+        Some(b'"') => unescaped(inside(value)).0,
+        _ => value.to_vec(),
+    }
+}
+
+/// A value's text; what is no UTF-8 in it is replaced.
+pub(crate) fn text_of(value: &[u8]) -> String {
+    String::from_utf8(bytes_of(value))
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}

@@ -1,0 +1,394 @@
+//! Connections: how many there are, how long each may take, and whether they speak TLS.
+//!
+//! A connection that is idle, or that takes too long for the head of a request, is closed; bodies have
+//! their own time. When all places are taken, new connections wait in the kernel's queue, and those
+//! that are idle are closed soon.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper::service::Service as _;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use crate::meters::Meters;
+use crate::notices::Notices;
+use crate::tls::Tls;
+
+/// How often a connection's time is looked at.
+const STEP: Duration = Duration::from_secs(5);
+
+/// How long a connection may be idle when others wait for its place.
+const IDLE_WHEN_FULL: Duration = Duration::from_secs(5);
+
+/// The pause after the system had no room for one more connection.
+const NO_ROOM_PAUSE: Duration = Duration::from_millis(50);
+
+/// The first byte of a TLS connection.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// What connections may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// How many there may be at a time.
+    pub connections: usize,
+    /// How long one may be idle.
+    pub idle: Duration,
+    /// How long the head of a request may take, and the handshake of TLS.
+    pub head: Duration,
+    /// The largest head of a request in bytes.
+    pub head_size: usize,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            idle: Duration::from_secs(120),
+            head: Duration::from_secs(10),
+            head_size: 32 << 10,
+        }
+    }
+}
+
+/// What all connections share.
+#[derive(Clone)]
+pub(crate) struct Door {
+    pub(crate) limits: ConnectionLimits,
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) meters: Arc<Meters>,
+    pub(crate) notices: Arc<Notices>,
+    pub(crate) routes: Router,
+    places: Arc<Semaphore>,
+}
+
+impl Door {
+    pub(crate) fn new(
+        limits: ConnectionLimits,
+        tls: Option<Arc<Tls>>,
+        meters: Arc<Meters>,
+        notices: Arc<Notices>,
+        routes: Router,
+    ) -> Self {
+        let places = limits.connections.clamp(1, Semaphore::MAX_PERMITS);
+        Self { limits, tls, meters, notices, routes, places: Arc::new(Semaphore::new(places)) }
+    }
+
+    /// Takes connections until it is told to stop, then waits for their ends.
+    pub(crate) async fn serve(self, listener: TcpListener, mut stop_rx: watch::Receiver<bool>) {
+        // Every connection holds a sender; the receiver ends with the last of them.
+        let (alive_tx, mut alive_rx) = mpsc::channel::<()>(1);
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.next(&listener) => accepted,
+                _ = stop_rx.changed() => break,
+            };
+            let Some((stream, peer, place)) = accepted else { continue };
+            let (door, alive_tx, stop_rx) = (self.clone(), alive_tx.clone(), stop_rx.clone());
+            tokio::spawn(async move {
+                door.meters.connections.add(1);
+                door.attend(stream, peer, stop_rx).await;
+                door.meters.connections.take_away(1);
+                drop((place, alive_tx));
+            });
+        }
+        drop((listener, alive_tx));
+        alive_rx.recv().await;
+    }
+
+    /// The next connection and its place.
+    async fn next(
+        &self,
+        listener: &TcpListener,
+    ) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+        let places = Arc::clone(&self.places);
+        let place = match Arc::clone(&places).try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) => {
+                self.meters.connection_limit.add(1);
+                self.notices.give("connections", || {
+                    format!(
+                        "all {} connections are taken and new ones wait; raise \
+                         --max-connections, or let senders share connections",
+                        self.limits.connections
+                    )
+                });
+                places.acquire_owned().await.ok()?
+            }
+        };
+        match listener.accept().await {
+            Ok((stream, peer)) => Some((stream, peer, place)),
+            Err(error) => {
+                self.meters.accept_failures.add(1);
+                self.notices.give("accept", || {
+                    format!(
+                        "failed to take a connection: {error}; if files are the reason, raise \
+                         their limit (ulimit -n)"
+                    )
+                });
+                sleep(NO_ROOM_PAUSE).await;
+                None
+            }
+        }
+    }
+
+    async fn attend(&self, stream: TcpStream, peer: SocketAddr, stop_rx: watch::Receiver<bool>) {
+        // Small answers are sent at once; a system that cannot do this is only slower.
+        drop(stream.set_nodelay(true));
+        let Some(first) = self.first_byte(&stream, stop_rx.clone()).await else { return };
+        match (&self.tls, first == TLS_HANDSHAKE) {
+            (None, true) => {
+                self.meters.malformed.add(1);
+                self.notices.give("tls to plain", || {
+                    format!(
+                        "{} speaks TLS, but this receiver does not; use http:// there, or \
+                         --tls-cert and --tls-key here",
+                        peer.ip()
+                    )
+                });
+            }
+            (Some(_), false) => {
+                self.meters.malformed.add(1);
+                self.notices.give("plain to tls", || {
+                    format!(
+                        "{} does not speak TLS, but this receiver does; use https:// there",
+                        peer.ip()
+                    )
+                });
+                self.say_that_this_is_tls(stream).await;
+            }
+            (None, false) => self.converse(stream, peer, stop_rx).await,
+            (Some(tls), true) => {
+                let (config, failure) = tls.current();
+                if let Some(failure) = failure {
+                    self.meters.tls_reload_failures.add(1);
+                    self.notices.give("tls files", || {
+                        format!("{failure}; the certificate from before stays in use")
+                    });
+                }
+                let handshake = TlsAcceptor::from(config).accept(stream);
+                match timeout(self.limits.head, handshake).await {
+                    Ok(Ok(stream)) => self.converse(stream, peer, stop_rx).await,
+                    Ok(Err(error)) => {
+                        self.meters.tls_failures.add(1);
+                        self.notices.give("tls handshake", || {
+                            format!("TLS with {} failed: {error}", peer.ip())
+                        });
+                    }
+                    Err(_) => self.meters.timed_out.add(1),
+                }
+            }
+        }
+    }
+
+    /// The first byte, which stays to be read; none if the connection ends or is idle for too long.
+    async fn first_byte(
+        &self,
+        stream: &TcpStream,
+        mut stop_rx: watch::Receiver<bool>,
+    ) -> Option<u8> {
+        let mut byte = [0];
+        let begun = Instant::now();
+        loop {
+            tokio::select! {
+                outcome = stream.peek(&mut byte) => {
+                    return (outcome.ok()? > 0).then_some(byte[0]);
+                }
+                _ = stop_rx.changed() => return None,
+                () = sleep(STEP.min(self.idle_limit())) => {
+                    if begun.elapsed() >= self.idle_limit() {
+                        self.meters.timed_out.add(1);
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    fn idle_limit(&self) -> Duration {
+        if self.places.available_permits() == 0 {
+            self.limits.idle.min(IDLE_WHEN_FULL)
+        } else {
+            self.limits.idle
+        }
+    }
+
+    async fn say_that_this_is_tls(&self, mut stream: TcpStream) {
+        const ANSWER: &[u8] = b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; \
+            charset=utf-8\r\nConnection: close\r\n\r\nthis port speaks TLS: use https://\n";
+        let politely = async {
+            stream.write_all(ANSWER).await?;
+            stream.shutdown().await?;
+            // What is unread when a connection is closed would take the answer away.
+            tokio::io::copy(
+                &mut tokio::io::AsyncReadExt::take(stream, 64 << 10),
+                &mut tokio::io::sink(),
+            )
+            .await
+        };
+        // A client that does not wait for it does not get it.
+        drop(timeout(Duration::from_secs(2), politely).await);
+    }
+
+    async fn converse<Stream>(
+        &self,
+        stream: Stream,
+        peer: SocketAddr,
+        mut stop_rx: watch::Receiver<bool>,
+    ) where
+        Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let clock = Arc::new(Clock::new());
+        let stream = Timed { stream, clock: Arc::clone(&clock) };
+        let routes = TowerToHyperService::new(self.routes.clone());
+        let of_service = Arc::clone(&clock);
+        let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
+            let (clock, routes) = (Arc::clone(&of_service), routes.clone());
+            request.extensions_mut().insert(Peer(peer));
+            async move {
+                clock.set(Phase::Request);
+                let answer = routes.call(request).await;
+                clock.set(Phase::Idle);
+                answer
+            }
+        });
+        let mut builder = http1::Builder::new();
+        builder.half_close(true).header_read_timeout(None).max_header_size(self.limits.head_size);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                outcome = connection.as_mut() => {
+                    if outcome.is_err_and(|error| error.is_parse()) {
+                        self.meters.malformed.add(1);
+                    }
+                    return;
+                }
+                _ = stop_rx.changed(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = sleep(STEP.min(self.limits.head).min(self.idle_limit())) => {
+                    if clock.is_over(self.idle_limit(), self.limits.head) {
+                        self.meters.timed_out.add(1);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Who sends a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Idle = 0,
+    Head = 1,
+    Request = 2,
+}
+
+/// Since when a connection has been doing what it does.
+#[derive(Debug)]
+struct Clock {
+    begun: Instant,
+    phase: AtomicU8,
+    since: AtomicU64,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let (phase, since) = (AtomicU8::new(Phase::Idle as u8), AtomicU64::new(0));
+        Self { begun: Instant::now(), phase, since }
+    }
+
+    fn set(&self, phase: Phase) {
+        self.since.store(self.begun.elapsed().as_millis() as u64, Ordering::Relaxed);
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Something has come in: if nothing was expected, it begins a request.
+    fn received(&self) {
+        if self.phase.load(Ordering::Relaxed) == Phase::Idle as u8 {
+            self.set(Phase::Head);
+        }
+    }
+
+    fn is_over(&self, idle: Duration, head: Duration) -> bool {
+        let limit = match self.phase.load(Ordering::Relaxed) {
+            phase if phase == Phase::Idle as u8 => idle,
+            phase if phase == Phase::Head as u8 => head,
+            // Bodies are timed where they are read.
+            _ => return false,
+        };
+        let since = Duration::from_millis(self.since.load(Ordering::Relaxed));
+        self.begun.elapsed().saturating_sub(since) >= limit
+    }
+}
+
+/// A stream that tells its clock when something comes in.
+struct Timed<Stream> {
+    stream: Stream,
+    clock: Arc<Clock>,
+}
+
+impl<Stream: AsyncRead + Unpin> AsyncRead for Timed<Stream> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.clock.received();
+        }
+        outcome
+    }
+}
+
+impl<Stream: AsyncWrite + Unpin> AsyncWrite for Timed<Stream> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,214 @@
+//! The routes: who may use them, and from a request to an answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use logtap_capture::Timestamp;
+use logtap_loki::Mapping;
+
+use crate::body::Budget;
+use crate::connection::Peer;
+use crate::credentials::{Credential, is_known};
+use crate::faults::FaultPlan;
+use crate::meters::Meters;
+use crate::notices::Notices;
+use crate::push::{Dialect, Form, Intake, Refusal, Stored};
+use crate::status;
+
+/// What all requests share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) budget: Budget,
+    pub(crate) meters: Arc<Meters>,
+    pub(crate) notices: Arc<Notices>,
+    pub(crate) credentials: Arc<[Credential]>,
+    pub(crate) faults: Arc<FaultPlan>,
+    pub(crate) mapping: Arc<Mapping>,
+}
+
+/// All routes. Those that only tell whether the receiver lives are open to everybody.
+pub(crate) fn routes(shared: Shared) -> Router {
+    let open = Router::new()
+        .route("/ready", get(status::ready))
+        .route("/healthz", get(status::healthz))
+        .route("/readyz", get(status::readyz));
+    Router::new()
+        .route("/loki/api/v1/push", post(push))
+        .route("/api/prom/push", post(push))
+        .route("/logtap/raw", post(raw))
+        .route("/logtap/lines", post(records))
+        .route("/metrics", get(status::metrics))
+        .route("/api/version", get(status::version))
+        .route("/loki/api/v1/status/buildinfo", get(status::buildinfo))
+        .fallback(async || plain(StatusCode::NOT_FOUND, "404 page not found"))
+        .layer(from_fn_with_state(shared.clone(), only_who_is_known))
+        .merge(open)
+        .with_state(shared)
+}
+
+async fn only_who_is_known(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    if is_known(&shared.credentials, request.headers()) {
+        return next.run(request).await;
+    }
+    shared.meters.unknown_sender.add(1);
+    shared.notices.give("unknown sender", || {
+        let peer = request.extensions().get::<Peer>();
+        let peer = peer.map_or_else(|| "a sender".to_owned(), |peer| peer.0.ip().to_string());
+        format!("{peer} sends without the right token or password (see --auth); it got 401")
+    });
+    let mut response = plain(StatusCode::UNAUTHORIZED, "the sender is not known");
+    let ways = HeaderValue::from_static("Bearer, Basic realm=\"logtap\"");
+    response.headers_mut().insert(WWW_AUTHENTICATE, ways);
+    response
+}
+
+/// `POST /loki/api/v1/push` and the older `POST /api/prom/push`.
+async fn push(State(shared): State<Shared>, request: Request) -> Response {
+    answer(shared, request, Dialect::Loki).await
+}
+
+/// `POST /logtap/raw`: lines as they are in a capture.
+async fn raw(State(shared): State<Shared>, request: Request) -> Response {
+    answer(shared, request, Dialect::Raw).await
+}
+
+/// `POST /logtap/lines`: JSON objects; `?message=KEY&time=KEY&level=KEY&label=KEY=NAME` names keys.
+async fn records(State(shared): State<Shared>, request: Request) -> Response {
+    let mut mapping = Mapping::clone(&shared.mapping);
+    let query = request.uri().query().unwrap_or_default();
+    for part in query.split('&').filter(|part| !part.is_empty()) {
+        let known = part.split_once('=').is_some_and(|(kind, keys)| {
+            keys.split(',').all(|key| !key.is_empty() && mapping.add(kind, key))
+        });
+        if !known {
+            shared.meters.undecodable.add(1);
+            let text = format!(
+                "`{part}` is no mapping of keys: message=KEY, time=KEY, level=KEY or label=KEY"
+            );
+            return plain(StatusCode::BAD_REQUEST, &text);
+        }
+    }
+    answer(shared, request, Dialect::Records(Box::new(mapping))).await
+}
+
+async fn answer(shared: Shared, request: Request, dialect: Dialect) -> Response {
+    let begun = Instant::now();
+    let meters = Arc::clone(&shared.meters);
+    let outcome = take_push(&shared, request, dialect).await;
+    meters.durations.observe(begun.elapsed());
+    let refusal = match outcome {
+        Ok(stored) => {
+            meters.accepted.add(1);
+            meters.invalid_lines.add(stored.invalid);
+            match stored.refused {
+                None => return StatusCode::NO_CONTENT.into_response(),
+                Some((lines, refusal)) => {
+                    meters.strict_lines.add(lines);
+                    refusal
+                }
+            }
+        }
+        Err(Failure::OnPurpose(status)) => {
+            meters.faults.add(1);
+            Refusal::later(status, "this failure is on purpose (--fault)", 1)
+        }
+        Err(Failure::Refused(refusal)) => {
+            let meter = match refusal.status {
+                StatusCode::PAYLOAD_TOO_LARGE => &meters.too_large,
+                StatusCode::TOO_MANY_REQUESTS => &meters.put_off,
+                status if status.is_client_error() => &meters.undecodable,
+                _ => &meters.failed,
+            };
+            meter.add(1);
+            tell(&shared, &refusal);
+            refusal
+        }
+    };
+    let mut response = plain(refusal.status, &refusal.text);
+    if let Some(seconds) = refusal.retry_after {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// Tells the person who runs the receiver what its senders run into.
+fn tell(shared: &Shared, refusal: &Refusal) {
+    let text = &refusal.text;
+    match refusal.status {
+        StatusCode::PAYLOAD_TOO_LARGE => shared.notices.give("413", || {
+            format!(
+                "a push was refused with 413: {text}; raise --max-body or let senders batch less"
+            )
+        }),
+        StatusCode::TOO_MANY_REQUESTS => {
+            shared.notices.give("429", || format!("senders are put off with 429: {text}"));
+        }
+        StatusCode::SERVICE_UNAVAILABLE => shared.notices.give("503", || {
+            format!(
+                "pushes cannot be stored: {text}; check room and permissions in `{}`",
+                shared.intake.store.directory().display()
+            )
+        }),
+        status => shared
+            .notices
+            .give("400", || format!("a push was refused with {}: {text}", status.as_u16())),
+    }
+}
+
+enum Failure {
+    OnPurpose(StatusCode),
+    Refused(Refusal),
+}
+
+impl<Cause: Into<Refusal>> From<Cause> for Failure {
+    fn from(cause: Cause) -> Self {
+        Self::Refused(cause.into())
+    }
+}
+
+async fn take_push(shared: &Shared, request: Request, dialect: Dialect) -> Result<Stored, Failure> {
+    let (head, body) = request.into_parts();
+    let form = Form::of(dialect, &head.headers, &shared.intake)?;
+    let held = shared.budget.read(&head.headers, body).await?;
+    shared.meters.received_bytes.add(held.bytes.len() as u64);
+    let (delay, fault) = shared.faults.next();
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    if let Some(status) = fault {
+        return Err(Failure::OnPurpose(status));
+    }
+    let now = Timestamp::now().0;
+    let intake = Arc::clone(&shared.intake);
+    let meters = Arc::clone(&shared.meters);
+    meters.waiting.add(1);
+    let stored = tokio::task::spawn_blocking(move || {
+        // The body's part of the budget is given back here, also if the sender has gone away.
+        let held = held;
+        let outcome = intake.take(&form, &held.bytes, now);
+        meters.waiting.take_away(1);
+        outcome
+    });
+    let stored = stored.await.unwrap_or_else(|_| {
+        Err(Refusal::later(StatusCode::SERVICE_UNAVAILABLE, "receiver is stopping", 5))
+    });
+    Ok(stored?)
+}
+
+/// An answer as Loki and its predecessor give it: one line of text.
+pub(crate) fn plain(status: StatusCode, text: &str) -> Response {
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    (status, headers, Body::from(format!("{text}\n"))).into_response()
+}
