@@ -287,10 +287,9 @@ impl Tables {
         loop {
             // SAFETY: a chain ends with a value whose lowest bit is set.
             let found = unsafe { *chains.add((index - first) as usize) };
-            if found | 1 == hash | 1
-                && let Some(address) = self.matching(index, name)
-            {
-                return Some(address);
+            let address = if found | 1 == hash | 1 { self.matching(index, name) } else { None };
+            if address.is_some() {
+                return address;
             }
             if found & 1 != 0 {
                 return None;

@@ -61,9 +61,8 @@ unsafe extern "C" fn construct(_: i32, _: *const *const u8, environment: *const 
     let block = if known.is_null() { environment } else { known };
     // SAFETY: an environment block; nothing has read the settings yet.
     let result = unsafe { environment::read(block) }.and_then(start);
-    if let Err(refusal) = result
-        && environment::get().is_some_and(|settings| settings.debug)
-    {
+    let debug = environment::get().is_some_and(|settings| settings.debug);
+    if let (Err(refusal), true) = (result, debug) {
         complain(refusal);
     }
 }

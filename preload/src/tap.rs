@@ -43,16 +43,15 @@ pub(crate) fn copy(class: Class, parts: &[Part], length: usize) {
         }
     }
     let write = prepare(parts, length, 0);
-    if let Some(ring) = rings::current()
-        && let Some(slot) = slot(class.stream, &ring)
-    {
-        let write = Write { slot, ..write };
-        return match ring.put(&control.ticket.next, hint(), &write) {
-            Ok(()) => {}
-            Err(full) => no_room(control, class.stream, ring, write, full),
-        };
+    let place = match rings::current() {
+        Some(ring) => slot(class.stream, &ring).map(|slot| (ring, slot)),
+        None => None,
+    };
+    let Some((ring, slot)) = place else { return no_place(control, class.stream, write) };
+    let write = Write { slot, ..write };
+    if let Err(full) = ring.put(&control.ticket.next, hint(), &write) {
+        no_room(control, class.stream, ring, write, full);
     }
-    no_place(control, class.stream, write);
 }
 
 /// Exchanges the starter ring for a full one.

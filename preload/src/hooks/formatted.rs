@@ -24,6 +24,7 @@ const SHORT: usize = 512;
 /// A `va_list` as it is passed to functions: a pointer to this, on both architectures.
 #[cfg_attr(target_arch = "x86_64", repr(C))]
 #[derive(Clone, Copy)]
+#[allow(dead_code, reason = "C code reads it; some compilers notice that Rust code does not")]
 struct Arguments([u64; if cfg!(target_arch = "x86_64") { 3 } else { 4 }]);
 
 type Format = unsafe extern "C" fn(*mut u8, usize, *const u8, *mut Arguments) -> i32;

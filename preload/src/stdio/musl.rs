@@ -160,10 +160,7 @@ unsafe extern "C" fn write(file: *mut u8, buffer: *const u8, length: usize) -> u
     let all = [Part { base: base as *const u8, length: buffered }, Part { base: buffer, length }];
     let total = buffered + length;
     let class = descriptors::class(descriptor);
-    if let Some(class) = class
-        && class.suppress
-        && tap::suppress(class, &all, total)
-    {
+    if class.is_some_and(|class| class.suppress && tap::suppress(class, &all, total)) {
         // SAFETY: FILE's fields.
         unsafe { empty(file) };
         return length;
@@ -190,9 +187,7 @@ unsafe extern "C" fn write(file: *mut u8, buffer: *const u8, length: usize) -> u
             taken -= step;
         }
     }
-    if let Some(class) = class
-        && written > 0
-    {
+    if let (Some(class), true) = (class, written > 0) {
         tap::copy(class, &all, written);
     }
     if failed {
