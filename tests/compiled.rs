@@ -27,7 +27,7 @@ fn compare_c(name: &str, program: PathBuf) {
         "processes" => program.arguments(["20"]).compare(),
         "threads" => program.arguments(["4", "2000"]).several_writers().compare(),
         "closes_all" => program.file("daemon.log").compare(),
-        "wide" | "lines" | "nonblocking" | "signals" => program.compare(),
+        "wide" | "lines" | "nonblocking" | "variadic" | "signals" => program.compare(),
         other => panic!("how is `{other}` compared?"),
     }
 }
@@ -50,9 +50,9 @@ macro_rules! compiled {
 }
 
 compiled! {
-    c: "gcc", super::PLAIN => stdio wide calls files processes threads closes_all lines nonblocking signals;
-    fortified: "gcc", super::FORTIFIED => stdio wide calls files;
-    musl: "musl-gcc", super::PLAIN => stdio wide calls files processes threads closes_all lines signals;
+    c: "gcc", super::PLAIN => stdio wide calls files processes threads closes_all lines nonblocking signals variadic;
+    fortified: "gcc", super::FORTIFIED => stdio wide calls files variadic;
+    musl: "musl-gcc", super::PLAIN => stdio wide calls files processes threads closes_all lines signals variadic;
 }
 
 #[test]

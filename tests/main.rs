@@ -25,6 +25,8 @@ mod library;
 /// `logtap` as people and scripts see it, and what a command sees under `logtap run`.
 mod cli;
 
+/// The library for aarch64, in programs that an emulator runs.
+mod aarch64;
 /// Small programs in C, C++ and Rust, linked against glibc and musl.
 mod compiled;
 /// `logtap doctor`: what can be tapped, what is, and why not.

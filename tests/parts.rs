@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use logtap_wire::CONTROL_FILE;
+use logtap_wire::control::LEASE_OFFSET;
 use rustix::process::Signal;
 
 use crate::support::capture::{self, Line};
@@ -80,6 +82,11 @@ impl Parts {
         collector.args(["--listen", &format!("127.0.0.1:{health}")]);
         let collector = Service::start(collector, Path::new("/"));
         collector.wait_for_port(health);
+        // Writers count on it from its first sign of life on.
+        collector.wait_until("took the directory over", || {
+            std::fs::read(self.tap.path().join(CONTROL_FILE))
+                .is_ok_and(|page| page.iter().skip(LEASE_OFFSET).take(8).any(|byte| *byte != 0))
+        });
         self.collector = Some(collector);
         self
     }
@@ -88,6 +95,11 @@ impl Parts {
     pub(crate) fn without_collector(mut self) -> Self {
         self.collector.take().expect("it runs").stop(Signal::KILL, &[]);
         self
+    }
+
+    /// The tap directory.
+    pub(crate) fn tap(&self) -> &Path {
+        self.tap.path()
     }
 
     /// A program with the library in front and the two variables that it needs.

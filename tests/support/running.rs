@@ -232,7 +232,8 @@ impl Service {
         self.wait_until("made its file", || path.exists());
     }
 
-    fn wait_until(&self, what: &str, mut happened: impl FnMut() -> bool) {
+    /// Waits until something has happened that it was to do.
+    pub(crate) fn wait_until(&self, what: &str, mut happened: impl FnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !happened() {
             let ended = rustix::process::test_kill_process(self.running.group).is_err();

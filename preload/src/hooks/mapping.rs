@@ -26,8 +26,8 @@ pub(super) fn mapped(protection: i32, flags: i32, descriptor: i32) {
 #[cold]
 fn look(descriptor: i32) {
     let any_files = environment::get().is_some_and(|settings| !settings.patterns().is_empty());
-    if any_files && let Some(Class { stream: Stream::File(_), .. }) = descriptors::class(descriptor)
-    {
+    let class = if any_files { descriptors::class(descriptor) } else { None };
+    if matches!(class, Some(Class { stream: Stream::File(_), .. })) {
         state::add_coverage(SEEN_MAPPED);
     }
 }
