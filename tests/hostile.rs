@@ -29,6 +29,8 @@ mod processes;
 mod sandboxes;
 /// Bytes that the kernel moves, and writes that do not take all or have to wait.
 mod transfers;
+/// Ways past the tap: noticed and reported.
+mod uncovered;
 
 /// How the small programs are compiled; the kernel's headers are not musl's.
 const FLAGS: [&str; 6] = [

@@ -19,6 +19,7 @@ mod settings;
 mod spawn;
 mod summary;
 mod target;
+mod uncovered;
 mod wait;
 
 use std::time::Instant;
@@ -106,6 +107,7 @@ fn story(settings: &Settings, closed: Closed, watcher: Option<Watcher>) -> Story
         watcher.finish()
     });
     let mut notes: Vec<_> = trouble.into_iter().collect();
+    notes.extend(uncovered::notes(&summary.rings));
     for hostile in &summary.hostile {
         notes.push(format!("ignored `{}` in the tap directory: {}", hostile.name, hostile.reason));
     }
