@@ -12,7 +12,7 @@ use logtap_wire::ring::StreamKind;
 use logtap_wire::ring::writer::Write;
 
 use crate::descriptors::Stream;
-use crate::{environment, files, rings, state, syscall};
+use crate::{directory, environment, files, rings, state, syscall};
 
 /// Sends a write as frames. What could not be sent is counted in the control page.
 #[cold]
@@ -22,7 +22,7 @@ pub(crate) fn send(stream: Stream, write: &Write<'_>) {
         control.totals.lost_records.fetch_add(records, Ordering::Relaxed);
         control.totals.lost_bytes.fetch_add(bytes, Ordering::Relaxed);
     };
-    if !state::may_call() {
+    if !state::may_call() || !directory::is_the_same(settings) {
         return lost(1, write.length as u64);
     }
     let mut socket = crate::text::Text::<108>::new();

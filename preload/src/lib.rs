@@ -29,6 +29,7 @@ compile_error!("liblogtap.so is written for x86_64 and aarch64");
 
 mod clock;
 mod descriptors;
+mod directory;
 mod elf;
 mod environment;
 mod files;

@@ -17,7 +17,7 @@ use crate::syscall::{
     OrIgnore as _,
 };
 use crate::text::Text;
-use crate::{clock, start, state};
+use crate::{clock, directory, start, state};
 
 /// Rings that one process makes over its life.
 const MAX_RINGS: u32 = 16;
@@ -127,6 +127,9 @@ fn replace(present: usize, geometry: Geometry, running: bool) -> Option<Ring> {
 fn make(geometry: Geometry, running: bool) -> Option<*mut u8> {
     let settings = environment::get()?;
     let control = state::control()?;
+    if running && !directory::is_the_same(settings) {
+        return None;
+    }
     let size = geometry.file_size();
     // A file above the limit would end the process with SIGXFSZ.
     if syscall::file_size_limit() < size {

@@ -20,7 +20,7 @@ use crate::syscall::{
     self, CPath, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR, OrIgnore as _, RAMFS_MAGIC, TMPFS_MAGIC,
 };
 use crate::text::Text;
-use crate::{clock, descriptors, original, rings, state, stdio, streams};
+use crate::{clock, descriptors, directory, original, rings, state, stdio, streams};
 
 /// Sixteen random bytes that the kernel gives to every program that it starts.
 static RANDOM: AtomicUsize = AtomicUsize::new(0);
@@ -133,12 +133,14 @@ fn is_second_copy() -> bool {
 }
 
 fn map_control(settings: &Settings) -> Result<*mut ControlPage, &'static str> {
+    let directory =
+        directory::find(settings).ok_or("there is no tap directory, or a link in its place")?;
     let mut path = Text::<128>::new();
     path.push(settings.directory()).push(b"/").push(CONTROL_FILE.as_bytes());
     let path = path.path().ok_or("the tap directory's path is too long")?;
     let mut opened = syscall::open(path, O_RDWR | O_NOFOLLOW, 0);
     if opened.as_ref().err() == Some(&syscall::ENOENT) {
-        make_control(settings, path)?;
+        make_control(settings, path, directory.mode)?;
         opened = syscall::open(path, O_RDWR | O_NOFOLLOW, 0);
     }
     let file =
@@ -166,13 +168,12 @@ fn map_control(settings: &Settings) -> Result<*mut ControlPage, &'static str> {
 ///
 /// Who may use the directory may use the page and the rings.
 #[cold]
-fn make_control(settings: &Settings, path: CPath<'_>) -> Result<(), &'static str> {
-    let mut directory = Text::<128>::new();
-    directory.push(settings.directory());
-    let directory = directory.path().ok_or("the tap directory's path is too long")?;
-    let status =
-        syscall::status(syscall::AT_FDCWD, directory).map_err(|_| "there is no tap directory")?;
-    let ring_mode = match status.mode & 0o022 {
+fn make_control(
+    settings: &Settings,
+    path: CPath<'_>,
+    directory_mode: u32,
+) -> Result<(), &'static str> {
+    let ring_mode = match directory_mode & 0o022 {
         0o000 => 0o600,
         0o020 => 0o660,
         _ => 0o666,

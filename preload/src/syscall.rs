@@ -314,6 +314,7 @@ pub(crate) struct Status {
 }
 
 pub(crate) const S_IFMT: u32 = 0o170_000;
+pub(crate) const S_IFDIR: u32 = 0o040_000;
 pub(crate) const S_IFREG: u32 = 0o100_000;
 pub(crate) const S_IFCHR: u32 = 0o020_000;
 pub(crate) const S_IFIFO: u32 = 0o010_000;
@@ -332,12 +333,22 @@ impl Status {
 /// `statx` of a descriptor (`path` is empty) or of a path, following symbolic links.
 pub(crate) fn status(descriptor: i32, path: CPath<'_>) -> Result<Status, Errno> {
     const AT_EMPTY_PATH: usize = 0x1000;
+    look(descriptor, path, AT_EMPTY_PATH)
+}
+
+/// `statx` of a path; of a symbolic link, not of what it leads to.
+pub(crate) fn status_of_name(path: CPath<'_>) -> Result<Status, Errno> {
+    const AT_SYMLINK_NOFOLLOW: usize = 0x100;
+    look(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW)
+}
+
+fn look(descriptor: i32, path: CPath<'_>, how: usize) -> Result<Status, Errno> {
     const BASIC_AND_BIRTH: usize = 0x0fff;
     const HAS_BIRTH: u32 = 0x800;
     let mut buffer = [0_u64; 32];
     let address = buffer.as_mut_ptr() as usize;
     let here = descriptor as usize;
-    call(number::STATX, [here, path.pointer(), AT_EMPTY_PATH, BASIC_AND_BIRTH, address, 0])?;
+    call(number::STATX, [here, path.pointer(), how, BASIC_AND_BIRTH, address, 0])?;
     // struct statx in <linux/stat.h>, as words of eight bytes.
     let low = |word: usize| buffer[word] as u32;
     let high = |word: usize| (buffer[word] >> 32) as u32;
