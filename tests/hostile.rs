@@ -15,6 +15,8 @@ use crate::support::difference::{Order, difference, difference_of_texts};
 use crate::support::running::{Outcome, Streams, lines, run};
 use crate::support::workspace::{Workspace, command, logtap};
 
+/// Several copies of the library, and other preloads beside it.
+mod chains;
 /// Control flow that leaves a hook in an unusual way, and errno.
 mod control;
 /// Descriptor numbers that change their meaning.
@@ -27,6 +29,8 @@ mod limits;
 mod processes;
 /// Processes that forbid themselves system calls.
 mod sandboxes;
+/// What is around a process, and a tap directory that is not as it should be.
+mod surroundings;
 /// Bytes that the kernel moves, and writes that do not take all or have to wait.
 mod transfers;
 /// Ways past the tap: noticed and reported.

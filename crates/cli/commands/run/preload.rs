@@ -99,6 +99,7 @@ impl Ground {
             (names::SUPPRESS_TAP_FILE, Some(truth(suppressed.file))),
             (names::ON_FULL, Some(settings.on_full.clone().into())),
             (names::STREAMS, Some(streams.to_string().into())),
+            ("ASAN_OPTIONS", Some(sanitizer_options(env::var_os("ASAN_OPTIONS").as_deref()))),
         ];
         let ours = ours.map(|(name, value)| match name {
             names::TAP_FILE => (name, value.filter(|list| !list.is_empty())),
@@ -106,6 +107,17 @@ impl Ground {
         });
         merged(env::vars_os(), ours)
     }
+}
+
+/// Lets programs with an address sanitizer start: it refuses to when another library comes before its own. What the hooks
+/// call is the sanitizer's, as if they were the program.
+fn sanitizer_options(inherited: Option<&OsStr>) -> OsString {
+    let mut options = inherited.unwrap_or_default().to_owned();
+    if !options.is_empty() {
+        options.push(":");
+    }
+    options.push("verify_asan_link_order=0");
+    options
 }
 
 /// Replaces variables where they are and adds the others at the end; without a value a variable is
