@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -263,10 +264,22 @@ impl Service {
     }
 }
 
-/// A port of this machine that nobody listened on a moment ago.
+/// A port of this machine that nobody listened on a moment ago, and no other test is given.
+///
+/// From below the range that the kernel takes for the near end of connections: between this and the
+/// listening of whoever gets the port, no connection of another test can take it.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-    listener.local_addr().expect("a listener has an address").port()
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 20_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Test processes that run beside each other begin at different places.
+    let start = std::process::id().wrapping_mul(97);
+    let ports = std::iter::repeat_with(|| {
+        let number = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        u16::try_from(FIRST + number % COUNT).expect("below 30,000")
+    });
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.take(COUNT as usize).find(is_free).expect("a port is free")
 }
 
 fn contents(directory: &Path, files: &[&str]) -> BTreeMap<String, Vec<u8>> {
