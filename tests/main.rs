@@ -33,6 +33,8 @@ mod compiled;
 mod doctor;
 /// Programs in Python, Perl, Ruby, PHP, JavaScript, Java and the shells.
 mod interpreted;
+/// What the receiver tells others, and its configuration files.
+mod notifications;
 /// Library, collector and receiver as programs of their own.
 mod parts;
 /// What redaction keeps from the disk, and how it is asked for.

@@ -28,7 +28,7 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     Run(commands::run::RunArgs),
-    Recv(commands::recv::RecvArgs),
+    Recv(Box<commands::recv::RecvArgs>),
     Collector(Box<logtap_collector::command::CollectorArgs>),
     Inspect(commands::inspect::InspectArgs),
     Grep(commands::grep::GrepArgs),

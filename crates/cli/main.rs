@@ -5,14 +5,15 @@
 
 mod args;
 mod commands;
+mod configuration;
 mod failure;
 mod output;
 mod values;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::args::Cli;
 use crate::commands::Ending;
@@ -20,7 +21,17 @@ use crate::output::Printer;
 
 fn main() -> ExitCode {
     let mut printer = Printer::new();
-    let cli = match Cli::try_parse() {
+    let words: Vec<_> = std::env::args_os().collect();
+    let command = match configuration::configured(Cli::command(), &words) {
+        Ok(command) => command,
+        // Help helps with a broken configuration too.
+        Err(_) if words.iter().any(|word| word == "--help" || word == "-h") => Cli::command(),
+        Err(failure) => {
+            printer.failure(&failure, words.iter().any(|word| word == "--json"));
+            return ExitCode::from(failure.exit_code());
+        }
+    };
+    let cli = match command.try_get_matches_from(words).and_then(|m| Cli::from_arg_matches(&m)) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };

@@ -4,6 +4,7 @@
 //! [`serve`] puts the Loki push API in front of it. A push is answered with 204 when, and only when,
 //! its lines are in the capture.
 
+pub mod audit;
 mod body;
 mod connection;
 mod credentials;
@@ -11,6 +12,7 @@ mod directory;
 mod faults;
 mod meters;
 mod notices;
+pub mod notify;
 mod push;
 mod routes;
 mod server;
@@ -19,6 +21,7 @@ mod store;
 mod strict;
 mod tls;
 mod unpack;
+pub mod watch;
 
 pub use connection::ConnectionLimits;
 pub use credentials::{Credential, CredentialError};

@@ -14,6 +14,7 @@
 
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
+use logtap_capture::Appended;
 use logtap_loki::{
     Batch, DecodeError, DecodeOptions, Decoded, LINES_HEADER, Mapping, Origin, SOURCE_HEADER,
     decode_push, decode_push_json, decode_raw, decode_records,
@@ -43,6 +44,10 @@ pub(crate) struct Refusal {
 /// What a stored push was.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stored {
+    /// Lines that are in the capture now and were not before.
+    pub(crate) lines: u64,
+    /// Their bytes, as they were sent.
+    pub(crate) bytes: u64,
     /// Lines that were not as they should be.
     pub(crate) invalid: u64,
     /// Lines that were not stored because a real Loki would not, and what to answer.
@@ -270,10 +275,13 @@ impl Intake {
         let verdict = self.strict.as_ref().and_then(|strict| strict.judge(&mut decoded.batch, now));
         let refused =
             verdict.map(|verdict| (verdict.entries, Refusal::new(verdict.status, verdict.text)));
+        let (mut lines, mut bytes) = (0, 0);
         if !decoded.batch.is_empty() {
-            self.store.append(&decoded.batch)?;
+            let Appended { stored, skipped } = self.store.append(&decoded.batch)?;
+            let new = decoded.batch.entries.iter().skip(skipped as usize);
+            (lines, bytes) = (stored, new.map(|entry| u64::from(entry.length)).sum());
         }
-        Ok(Stored { invalid: decoded.invalid, refused })
+        Ok(Stored { lines, bytes, invalid: decoded.invalid, refused })
     }
 }
 

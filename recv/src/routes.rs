@@ -14,6 +14,7 @@ use axum::routing::{get, post};
 use logtap_capture::Timestamp;
 use logtap_loki::Mapping;
 
+use crate::audit::{Audit, AuditEvent, AuditRecord};
 use crate::body::Budget;
 use crate::connection::Peer;
 use crate::credentials::{Credential, is_known};
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) credentials: Arc<[Credential]>,
     pub(crate) faults: Arc<FaultPlan>,
     pub(crate) mapping: Arc<Mapping>,
+    pub(crate) audit: Option<Arc<Audit>>,
 }
 
 /// All routes. Those that only tell whether the receiver lives are open to everybody.
@@ -103,8 +105,17 @@ async fn records(State(shared): State<Shared>, request: Request) -> Response {
 async fn answer(shared: Shared, request: Request, dialect: Dialect) -> Response {
     let begun = Instant::now();
     let meters = Arc::clone(&shared.meters);
+    let event = match dialect {
+        Dialect::Loki => AuditEvent::LokiPushReceived,
+        _ => AuditEvent::RawPushReceived,
+    };
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
     let outcome = take_push(&shared, request, dialect).await;
     meters.durations.observe(begun.elapsed());
+    if let Ok(stored) = &outcome {
+        let record = AuditRecord::new(event).lines(stored.lines, stored.bytes);
+        audit(&shared, record.from(peer).took(begun.elapsed())).await;
+    }
     let refusal = match outcome {
         Ok(stored) => {
             meters.accepted.add(1);
@@ -133,11 +144,22 @@ async fn answer(shared: Shared, request: Request, dialect: Dialect) -> Response 
             refusal
         }
     };
+    let record = AuditRecord::new(AuditEvent::PushRefused).from(peer).took(begun.elapsed());
+    let status = refusal.status.as_u16();
+    audit(&shared, record.status(status).detail(refusal.text.as_str())).await;
     let mut response = plain(refusal.status, &refusal.text);
     if let Some(seconds) = refusal.retry_after {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// Adds to the trail before the answer is given, on a thread that may wait for a disk.
+async fn audit(shared: &Shared, record: AuditRecord) {
+    if let Some(audit) = shared.audit.clone() {
+        // Where the runtime is stopping there is no thread left, and the answer does not go out either.
+        drop(tokio::task::spawn_blocking(move || audit.record(record)).await);
+    }
 }
 
 /// Tells the person who runs the receiver what its senders run into.

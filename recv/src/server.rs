@@ -14,6 +14,7 @@ use logtap_loki::Mapping;
 use tokio::runtime;
 use tokio::sync::{oneshot, watch};
 
+use crate::audit::Audit;
 use crate::body::Budget;
 use crate::connection::{ConnectionLimits, Door};
 use crate::credentials::Credential;
@@ -60,6 +61,8 @@ pub struct Config {
     pub mapping: Mapping,
     /// Who is told what a person should know.
     pub notices: Option<Sender<String>>,
+    /// Where pushes are noted down.
+    pub audit: Option<Arc<Audit>>,
 }
 
 impl Default for Config {
@@ -80,6 +83,7 @@ impl Default for Config {
             faults: Faults::default(),
             mapping: Mapping::default(),
             notices: None,
+            audit: None,
         }
     }
 }
@@ -141,6 +145,7 @@ pub fn serve(config: Config, store: Arc<Store>) -> Result<Handle, ServeError> {
         credentials: config.credentials.into(),
         faults: Arc::new(FaultPlan::new(config.faults)),
         mapping: Arc::new(config.mapping),
+        audit: config.audit,
     };
     let door = Door::new(config.connections, tls, meters, notices, routes(shared));
     let (stop_tx, stop_rx) = oneshot::channel();

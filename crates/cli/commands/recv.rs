@@ -1,11 +1,16 @@
 //! `logtap recv`: the receiver, in front of a capture directory.
 
+mod observers;
+
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use logtap_recv::audit::{AuditEvent, AuditRecord};
+use logtap_recv::notify::webhook::Deliveries;
+use logtap_recv::watch::Watch;
 use logtap_recv::{
     Config, ConnectionLimits, Credential, Faults, Mapping, ServeError, Store, StoreOptions,
     TlsFiles, WriterOptions,
@@ -129,13 +134,16 @@ pub(crate) struct RecvArgs {
     /// Run without a screen of its own, as it always does now
     #[arg(long)]
     headless: bool,
+    #[command(flatten)]
+    observers: observers::ObserverArgs,
 }
 
 pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandError> {
     let redactor = redact::policy(args.redact.as_deref(), args.redact_patterns.as_deref())?;
     let (notices_tx, notices_rx) = mpsc::channel();
-    let config = config(args, notices_tx)?;
+    let mut config = config(args, notices_tx)?;
     let listen = config.listen;
+    let observers = args.observers.check()?;
     let writer = WriterOptions {
         max_segment_bytes: args.max_file,
         disk_cap: Some(args.max_disk),
@@ -149,8 +157,17 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
     allow_many_files();
     let guarded = config.tls.is_some() || !config.credentials.is_empty();
     let scheme = if config.tls.is_some() { "https" } else { "http" };
-    let server = logtap_recv::serve(config, Arc::clone(&store)).map_err(cannot_serve)?;
+    let observers = observers.start(&args.dir)?;
+    config.audit = Some(Arc::clone(&observers.audit));
+    observers.audit.record(AuditRecord::new(AuditEvent::ServerStarted));
+    let server = logtap_recv::serve(config, Arc::clone(&store)).map_err(|error| {
+        let record = AuditRecord::new(AuditEvent::Error).detail(error.to_string());
+        observers.audit.record(record);
+        cannot_serve(error)
+    })?;
     let screen = if args.headless { "" } else { " (headless: there is no screen yet)" };
+    let disk_cap = Some(args.max_disk);
+    let watch = Watch::start(Arc::clone(&store), disk_cap, observers)?;
     printer.note(format_args!(
         "logtap: receiving on {scheme}://{} into {}{screen}",
         server.address(),
@@ -180,7 +197,11 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
         printer.note(format_args!("logtap: warning: {notice}"));
     }
     let counts = store.counts();
-    store.close().map_err(CommandError::caused)?;
+    let closed = store.close();
+    if let Some(Deliveries { given_up: 1.., .. }) = watch.stop(disk_cap) {
+        printer.note("logtap: warning: some webhook notices did not arrive");
+    }
+    closed.map_err(CommandError::caused)?;
     stopped.map_err(cannot_serve)?;
     printer.note(format_args!(
         "logtap: done: {} ({}) received, next: logtap inspect {}",

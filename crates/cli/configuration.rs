@@ -1,0 +1,208 @@
+//! Configuration files: `~/.logtap/config.yaml`, and over it, key by key, `./.logtap.yaml`.
+//!
+//! What is said nearer to the command wins: flag, environment, local file, home file, built-in. A value
+//! from a file becomes the default of its flag, so it is checked and shown in `--help` as any other.
+//! The keys are the predecessor's. A file that cannot be read or has a key that nobody knows is an
+//! error of the commands that would use it, and of no other command.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::failure::{CommandError, Kind};
+
+/// Key in the files, the command it is for, and that command's argument.
+const KEYS: [(&str, &str, &str); 7] = [
+    ("recv.addr", "recv", "listen"),
+    ("recv.dir", "recv", "dir"),
+    ("recv.disk_cap", "recv", "max_disk"),
+    ("recv.redact", "recv", "redact"),
+    ("recv.redact_patterns", "recv", "redact_patterns"),
+    ("recv.webhooks", "recv", "webhook"),
+    ("recv.webhook_events", "recv", "webhook_events"),
+];
+
+/// Keys of the predecessor for which there is nothing here yet: a file with them can be shared.
+const FOREIGN_KEYS: [&str; 5] =
+    ["tap.namespace", "tap.cpu", "tap.memory", "defaults.timeout", "defaults.verbose"];
+
+/// The values of one key.
+type Values = Vec<String>;
+
+/// The command line with the defaults that the files give to the command that is asked for.
+pub(crate) fn configured(
+    command: clap::Command,
+    arguments: &[OsString],
+) -> Result<clap::Command, CommandError> {
+    let Some(name) = arguments.get(1).and_then(|word| word.to_str()) else { return Ok(command) };
+    if !KEYS.iter().any(|(_, command, _)| *command == name) {
+        return Ok(command);
+    }
+    let mut values = BTreeMap::new();
+    for path in files() {
+        if let Some(text) = read(&path)? {
+            values.extend(parse(&text, &path)?);
+        }
+    }
+    Ok(with_defaults(command, &values))
+}
+
+fn files() -> Vec<PathBuf> {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+    let home = home.map(|home| Path::new(&home).join(".logtap/config.yaml"));
+    home.into_iter().chain([PathBuf::from(".logtap.yaml")]).collect()
+}
+
+fn read(path: &Path) -> Result<Option<String>, CommandError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(None)
+        }
+        Err(error) => {
+            let text = format!("failed to read configuration `{}`: {error}", path.display());
+            Err(CommandError::new(Kind::of(&error), text))
+        }
+    }
+}
+
+/// The keys of a file with their values.
+fn parse(text: &str, path: &Path) -> Result<BTreeMap<&'static str, Values>, CommandError> {
+    let wrong = |what: String| {
+        let text = format!("configuration `{}`: {what}", path.display());
+        CommandError::new(Kind::Arguments, text)
+    };
+    if is_empty(text) {
+        return Ok(BTreeMap::new());
+    }
+    let sections: BTreeMap<String, Option<BTreeMap<String, Value>>> =
+        serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string()))?;
+    let mut values = BTreeMap::new();
+    for (section, keys) in sections {
+        for (key, value) in keys.unwrap_or_default() {
+            let full = format!("{section}.{key}");
+            if FOREIGN_KEYS.contains(&full.as_str()) {
+                continue;
+            }
+            let Some((known, ..)) = KEYS.iter().find(|(known, ..)| *known == full) else {
+                return Err(wrong(format!("key `{full}` is not known")).hinted(suggestion(&full)));
+            };
+            let texts = texts(&value).ok_or_else(|| {
+                wrong(format!("the value of `{full}` must be a text, a number or a list of them"))
+            })?;
+            if !texts.is_empty() {
+                values.insert(*known, texts);
+            }
+        }
+    }
+    Ok(values)
+}
+
+/// Whether a file says nothing at all, as one of comments does.
+fn is_empty(text: &str) -> bool {
+    text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'))
+}
+
+fn texts(value: &Value) -> Option<Values> {
+    match value {
+        Value::Null => Some(Vec::new()),
+        Value::Bool(value) => Some(vec![value.to_string()]),
+        Value::Number(value) => Some(vec![value.to_string()]),
+        Value::String(value) => Some(vec![value.clone()]),
+        Value::Array(values) => {
+            let lists: Option<Vec<_>> = values.iter().map(texts).collect();
+            lists.map(|lists| lists.into_iter().flatten().collect())
+        }
+        Value::Object(_) => None,
+    }
+}
+
+fn suggestion(wrong: &str) -> String {
+    let known = KEYS.iter().map(|(key, ..)| *key).chain(FOREIGN_KEYS);
+    let nearest = known.min_by_key(|key| strsim::damerau_levenshtein(key, wrong));
+    let is_near = |key: &&str| strsim::damerau_levenshtein(key, wrong) <= 4;
+    match nearest.filter(is_near) {
+        Some(key) => format!("did you mean `{key}`?"),
+        None => {
+            let keys: Vec<_> = KEYS.iter().map(|(key, ..)| *key).collect();
+            format!("the keys are {}", keys.join(", "))
+        }
+    }
+}
+
+fn with_defaults(command: clap::Command, values: &BTreeMap<&str, Values>) -> clap::Command {
+    KEYS.iter().fold(command, |command, (key, subcommand, argument)| {
+        let Some(values) = values.get(key).cloned() else { return command };
+        command.mut_subcommand(subcommand, |subcommand| {
+            subcommand.mut_arg(argument, |argument| {
+                // A flag that takes one value has its list in it, with commas.
+                let takes_many = matches!(argument.get_action(), clap::ArgAction::Append);
+                let values = if takes_many { values } else { vec![values.join(",")] };
+                let values = values.into_iter().map(clap::builder::OsStr::from);
+                argument.required(false).default_values(values)
+            })
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Cli;
+    use clap::CommandFactory as _;
+
+    fn parsed(text: &str) -> Result<BTreeMap<&'static str, Values>, String> {
+        parse(text, Path::new("x.yaml")).map_err(|error| format!("{error} {:?}", error.hints()))
+    }
+
+    #[test]
+    fn every_key_has_its_flag() {
+        for (key, subcommand, argument) in KEYS {
+            let command = Cli::command();
+            let command = command.find_subcommand(subcommand).unwrap();
+            let found = command.get_arguments().any(|known| known.get_id() == argument);
+            assert!(found, "{key}: `{subcommand}` has no argument `{argument}`");
+        }
+    }
+
+    #[test]
+    fn values_become_defaults() {
+        let text = "# mine\nrecv:\n  addr: ':9000'\n  dir: /tmp/c\n  webhooks: [http://a/, http://b/]\n\
+                    \x20 redact: [email, phone]\ndefaults:\n  timeout: 5s\ntap:\n";
+        let values = parsed(text).unwrap();
+        assert_eq!(values["recv.webhooks"], ["http://a/", "http://b/"]);
+        let command = with_defaults(Cli::command(), &values);
+        let matches = command.try_get_matches_from(["logtap", "recv", "--listen", ":1"]).unwrap();
+        let recv = matches.subcommand_matches("recv").unwrap();
+        assert_eq!(recv.get_one::<String>("listen").unwrap(), ":1");
+        assert_eq!(recv.get_one::<PathBuf>("dir").unwrap(), Path::new("/tmp/c"));
+        assert_eq!(recv.get_one::<String>("redact").unwrap(), "email,phone");
+        let hooks: Vec<_> = recv.get_many::<String>("webhook").unwrap().collect();
+        assert_eq!(hooks, ["http://a/", "http://b/"]);
+    }
+
+    #[test]
+    fn a_file_of_comments_says_nothing() {
+        assert!(parsed("# recv:\n#   addr: x\n\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_a_way_out() {
+        for (text, part) in [
+            ("recv: {adr: x}", "key `recv.adr` is not known [\"did you mean `recv.addr`?\"]"),
+            ("colours: {of: rainbow}", "the keys are recv.addr, "),
+            ("recv: {dir: {a: b}}", "the value of `recv.dir` must be a text"),
+            ("recv: [", "configuration `x.yaml`: "),
+            ("recv: 5", "configuration `x.yaml`: "),
+        ] {
+            let error = parsed(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Looks at a store once a second and tells who wants to know: the audit trail, webhooks, alert rules.
+//!
+//! What is worth telling follows from two looks, by [`changes`]. The store knows nothing of this and
+//! never waits for it.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use logtap_capture::Timestamp;
+
+use crate::audit::{Audit, AuditEvent, AuditRecord};
+use crate::notify::alert::{Numbers, Rule, newly_true, value};
+use crate::notify::webhook::{Deliveries, Webhooks};
+use crate::notify::{EventKind, Notice, Stats};
+use crate::store::Store;
+
+/// Time between two looks.
+const EVERY: Duration = Duration::from_secs(1);
+/// How long the last notices may take.
+const LAST_NOTICES: Duration = Duration::from_secs(10);
+/// A warning comes at this part of the cap, in percent, and again after it was below the other.
+const WARN_AT: u64 = 90;
+const CALM_BELOW: u64 = 80;
+
+/// Who is told.
+#[derive(Debug)]
+pub struct Observers {
+    /// The trail in the capture directory.
+    pub audit: Arc<Audit>,
+    /// Addresses that are notified.
+    pub webhooks: Option<Webhooks>,
+    /// When they are to be alerted.
+    pub rules: Vec<Rule>,
+}
+
+/// A running look-out.
+#[derive(Debug)]
+pub struct Watch {
+    /// owner --end--> the thread
+    stop_tx: mpsc::Sender<()>,
+    thread: JoinHandle<Observers>,
+    store: Arc<Store>,
+}
+
+/// How a store stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Standing {
+    stats: Stats,
+    rotations: u64,
+    failures: u64,
+}
+
+/// Something worth telling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Rotated(u64),
+    Dropped(u64),
+    Failed(u64),
+    DiskWarning,
+}
+
+impl Watch {
+    /// Tells that the receiver takes pushes now, and begins to look. The cap is in bytes.
+    pub fn start(
+        store: Arc<Store>,
+        disk_cap: Option<u64>,
+        observers: Observers,
+    ) -> std::io::Result<Self> {
+        let (stop_tx, stop_rx) = mpsc::channel();
+        let watched = Arc::clone(&store);
+        observers.notify(EventKind::Start, |notice| notice.dir = Some(name(&store)));
+        let thread = thread::Builder::new().name("watch".to_owned()).spawn(move || {
+            look(&watched, disk_cap.unwrap_or(0), &observers, &stop_rx);
+            observers
+        })?;
+        Ok(Self { stop_tx, thread, store })
+    }
+
+    /// After the store is closed: tells everybody that it has ended, and waits a bounded time until
+    /// they know. `None` where no webhook was asked for.
+    pub fn stop(self, disk_cap: Option<u64>) -> Option<Deliveries> {
+        drop(self.stop_tx);
+        let Ok(observers) = self.thread.join() else {
+            tracing::error!("the watch thread panicked");
+            return None;
+        };
+        let stats = standing(&self.store, disk_cap.unwrap_or(0)).stats;
+        observers.audit.record(
+            AuditRecord::new(AuditEvent::ServerStopped)
+                .lines(stats.lines_written, stats.bytes_written),
+        );
+        observers.notify(EventKind::Stop, |notice| {
+            notice.dir = Some(name(&self.store));
+            notice.stats = Some(stats);
+        });
+        observers.webhooks.map(|webhooks| webhooks.finish(LAST_NOTICES))
+    }
+}
+
+impl Observers {
+    fn notify(&self, event: EventKind, fill: impl FnOnce(&mut Notice)) {
+        if let Some(webhooks) = &self.webhooks {
+            let mut notice = Notice::new(event, Timestamp::now().to_string());
+            fill(&mut notice);
+            webhooks.send(&notice);
+        }
+    }
+
+    fn tell(&self, change: Change, standing: &Standing, store: &Store) {
+        match change {
+            Change::Rotated(times) => {
+                for _ in 0..times {
+                    self.audit.record(AuditRecord::new(AuditEvent::Rotation));
+                    self.notify(EventKind::Rotation, |notice| {
+                        notice.detail = Some("size".to_owned());
+                    });
+                }
+            }
+            Change::Dropped(lines) => {
+                self.audit.record(AuditRecord::new(AuditEvent::LinesDropped).lines(lines, 0));
+            }
+            Change::Failed(times) => {
+                let detail = format!("{times} batches could not be stored");
+                self.audit.record(AuditRecord::new(AuditEvent::Error).detail(detail.as_str()));
+                self.notify(EventKind::Error, |notice| {
+                    notice.dir = Some(name(store));
+                    notice.detail = Some(detail);
+                });
+            }
+            Change::DiskWarning => {
+                let Stats { disk_usage, disk_cap, .. } = standing.stats;
+                let detail = format!("{disk_usage} of {disk_cap} bytes are used");
+                self.audit.record(AuditRecord::new(AuditEvent::DiskWarning).detail(detail));
+                self.notify(EventKind::DiskWarning, |notice| {
+                    notice.dir = Some(name(store));
+                    notice.stats = Some(standing.stats);
+                });
+            }
+        }
+    }
+
+    fn alert(&self, rule: &Rule, numbers: &Numbers) {
+        let value = value(rule.metric, numbers);
+        let detail = format!("{}: {} is {value}", rule.name, rule.metric.name());
+        self.audit.record(AuditRecord::new(AuditEvent::Alert).detail(detail));
+        self.notify(EventKind::Alert, |notice| {
+            notice.detail = Some(rule.detail.clone());
+            notice.rule = Some(rule.name.clone());
+            notice.metric = Some(rule.metric.name());
+            notice.value = Some(value);
+            notice.threshold = Some(rule.threshold);
+        });
+    }
+}
+
+fn look(store: &Store, cap: u64, observers: &Observers, stop_rx: &mpsc::Receiver<()>) {
+    let mut before = standing(store, cap);
+    let (mut warned, mut was_true) = (false, Vec::new());
+    loop {
+        let is_last = stop_rx.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout);
+        let now = standing(store, cap);
+        for change in changes(&before, &now, &mut warned) {
+            observers.tell(change, &now, store);
+        }
+        let numbers = Numbers {
+            dropped: now.stats.lines_dropped,
+            received: now.stats.lines_written,
+            dropped_now: now.stats.lines_dropped.saturating_sub(before.stats.lines_dropped),
+            disk_usage: now.stats.disk_usage,
+            disk_cap: cap,
+        };
+        for rule in newly_true(&observers.rules, &mut was_true, &numbers) {
+            observers.alert(rule, &numbers);
+        }
+        before = now;
+        if is_last {
+            return;
+        }
+    }
+}
+
+/// What happened between two looks. `warned` remembers whether the disk was nearly full.
+fn changes(before: &Standing, now: &Standing, warned: &mut bool) -> Vec<Change> {
+    let since = |now: u64, before: u64| Some(now.saturating_sub(before)).filter(|more| *more > 0);
+    let mut changes = Vec::new();
+    changes.extend(since(now.rotations, before.rotations).map(Change::Rotated));
+    let dropped = since(now.stats.lines_dropped, before.stats.lines_dropped);
+    changes.extend(dropped.map(Change::Dropped));
+    changes.extend(since(now.failures, before.failures).map(Change::Failed));
+    let Stats { disk_usage, disk_cap, .. } = now.stats;
+    let reaches = |percent: u64| disk_cap > 0 && disk_usage >= disk_cap / 100 * percent;
+    if reaches(WARN_AT) && !*warned {
+        changes.push(Change::DiskWarning);
+        *warned = true;
+    } else if !reaches(CALM_BELOW) {
+        *warned = false;
+    }
+    changes
+}
+
+fn standing(store: &Store, cap: u64) -> Standing {
+    let counts = store.counts();
+    Standing {
+        stats: Stats {
+            lines_written: counts.lines,
+            bytes_written: counts.bytes,
+            lines_dropped: 0,
+            disk_usage: store.disk_bytes(),
+            disk_cap: cap,
+        },
+        rotations: 0,
+        failures: counts.failures,
+    }
+}
+
+/// The capture directory, as somebody elsewhere on the machine would name it.
+fn name(store: &Store) -> String {
+    let directory = store.directory();
+    let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+    absolute.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(lines_dropped: u64, disk_usage: u64, rotations: u64, failures: u64) -> Standing {
+        let stats = Stats { lines_dropped, disk_usage, disk_cap: 1000, ..Stats::default() };
+        Standing { stats, rotations, failures }
+    }
+
+    #[test]
+    fn what_grew_is_told_and_nothing_else() {
+        let mut warned = false;
+        let before = standing(1, 0, 1, 1);
+        assert!(changes(&before, &before, &mut warned).is_empty());
+        assert_eq!(
+            changes(&before, &standing(3, 0, 4, 2), &mut warned),
+            [Change::Rotated(3), Change::Dropped(2), Change::Failed(1)]
+        );
+    }
+
+    #[test]
+    fn a_nearly_full_disk_is_told_once_until_it_has_calmed_down() {
+        let mut warned = false;
+        let mut told = |used| {
+            let standing = standing(0, used, 0, 0);
+            changes(&standing, &standing, &mut warned) == [Change::DiskWarning]
+        };
+        assert_eq!([899, 900, 1000, 850, 900].map(&mut told), [false, true, false, false, false]);
+        assert_eq!([799, 900].map(&mut told), [false, true]);
+    }
+}
