@@ -13,6 +13,14 @@ use crate::operation::RingEnd;
 /// Streams that the totals tell apart; further ones count as one.
 const MAX_STREAM_TOTALS: usize = 1000;
 
+/// Bytes of names in the totals, and as many again in the list of rings. Names come from applications.
+const MAX_NAME_BYTES: usize = 4 << 20;
+/// About what a listed stream takes beside its name.
+const COST_OF_LISTING: usize = 200;
+
+/// Stands for files whose own names would be too many.
+pub(crate) const OTHER_FILES: &[u8] = b"(other files)";
+
 /// What was counted so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Account {
@@ -20,6 +28,10 @@ pub(crate) struct Account {
     streams: BTreeMap<(StreamKind, Vec<u8>, String), Totals>,
     rings: Vec<RingSummary>,
     not_listed: u64,
+    /// Bytes of the paths in `streams`.
+    stream_bytes: usize,
+    /// Bytes of the names in `rings`.
+    ring_bytes: usize,
 }
 
 /// What is known of a ring beside its streams.
@@ -76,20 +88,28 @@ impl Account {
         how: RingEnd,
         streams: impl Iterator<Item = (StreamKind, &'a [u8], Totals)>,
     ) {
-        let mut listed = Vec::new();
+        let (mut listed, mut bytes) = (Vec::new(), COST_OF_LISTING);
         for (kind, path, totals) in streams {
             if totals == Totals::default() {
                 continue;
             }
-            let full = self.streams.len() >= MAX_STREAM_TOTALS;
+            let full = self.streams.len() >= MAX_STREAM_TOTALS
+                || self.stream_bytes + path.len() > MAX_NAME_BYTES;
             let mut key = (kind, path.to_vec(), facts.source.clone());
-            if full && !self.streams.contains_key(&key) {
-                key.1 = b"(other files)".to_vec();
+            if !self.streams.contains_key(&key) {
+                if full {
+                    key.1 = OTHER_FILES.to_vec();
+                }
+                self.stream_bytes += key.1.len();
             }
             self.streams.entry(key).or_default().add(&totals);
-            listed.push(summarise(kind, path, &facts.source, totals));
+            bytes += path.len() + COST_OF_LISTING;
+            if self.ring_bytes + bytes <= MAX_NAME_BYTES {
+                listed.push(summarise(kind, path, &facts.source, totals));
+            }
         }
-        if self.rings.len() >= MAX_RINGS_LISTED {
+        self.ring_bytes += bytes;
+        if self.rings.len() >= MAX_RINGS_LISTED || self.ring_bytes > MAX_NAME_BYTES {
             self.not_listed += 1;
             return;
         }

@@ -118,6 +118,7 @@ pub fn run(args: &CollectorArgs) -> Result<(), CollectorError> {
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(CollectorError::Thread)?;
     let config = args.config();
     let sink = args.sink()?;
+    allow_descriptors();
     let collector = Collector::start(config, sink)?;
     if let Some(address) = &args.listen {
         let address = collector.monitor().serve(address)?;
@@ -136,6 +137,16 @@ pub fn run(args: &CollectorArgs) -> Result<(), CollectorError> {
         "stopped"
     );
     Ok(())
+}
+
+/// Takes as many descriptors as this process may have: every ring that is read needs one.
+fn allow_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of descriptors stays as it is");
+    }
 }
 
 /// Lets events go to standard error, as `RUST_LOG` says or from `info` on.

@@ -25,6 +25,10 @@ pub struct Counts {
     pub rings: u64,
     /// Files in the tap directory that broke the rules.
     pub hostile: u64,
+    /// Datagrams that were no frames.
+    pub foreign_datagrams: u64,
+    /// Times that the control page had to be put back in order.
+    pub control_repairs: u64,
     /// Writes of processes without a ring that were lost.
     pub unringed_lost_records: u64,
     /// Their bytes.

@@ -6,7 +6,7 @@
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,6 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use logtap_wire::{CONTROL_FILE, RING_ENDING, SOCKET_FILE, control};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 
+use crate::control_page::{Control, Repair};
 use crate::error::CollectorError;
 
 /// The file whose lock says that a collector works here.
@@ -28,7 +29,7 @@ const RAMFS_MAGIC: u64 = 0x8584_58f6;
 pub struct TapDirectory {
     path: PathBuf,
     directory: OwnedFd,
-    control: File,
+    control: Control,
     socket: Option<UnixDatagram>,
     /// Ticket of the first record, if this process made the control page.
     first_ticket: Option<u64>,
@@ -77,7 +78,7 @@ impl TapDirectory {
         }
         let lock = lock(&directory, path)?;
         let file_mode = file_mode(&directory, path)?;
-        let (control, first_ticket) = control_page(&directory, path, file_mode, ring_cap)?;
+        let (control, first_ticket) = Control::open(&directory, path, file_mode, ring_cap)?;
         let socket = socket(&directory, path, file_mode);
         if let Err(error) = &socket {
             tracing::warn!(%error, "no datagram socket; programs that cannot make a ring are not tapped");
@@ -143,34 +144,41 @@ impl TapDirectory {
     /// Counts what ring files take now and tells the writers. Counting again, instead of subtracting,
     /// also finds what killed makers left behind.
     pub(crate) fn recount_rings(&self) -> io::Result<u64> {
-        let mut total = 0;
+        let mut total = 0_u64;
         for entry in rustix::fs::Dir::read_from(&self.directory)? {
             let entry = entry?;
             let name = entry.file_name();
             let bytes = name.to_bytes();
             if bytes.ends_with(RING_ENDING.as_bytes()) || bytes.ends_with(b".tmp") {
                 let stat = rustix::fs::statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW);
-                total += stat.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
+                // What it takes, not what it says: a file that is all hole shall not use up the cap.
+                let blocks = stat.map_or(0, |stat| u64::try_from(stat.st_blocks).unwrap_or(0));
+                total = blocks.saturating_mul(512).saturating_add(total);
             }
         }
-        self.put(control::RING_BYTES_OFFSET, &total.to_ne_bytes())?;
+        self.control.put(control::RING_BYTES_OFFSET, &total.to_ne_bytes())?;
         Ok(total)
     }
 
     /// Tells the writers to look their descriptors up again, and that the collector lives.
     pub(crate) fn beat(&self, epoch: u32, lease: u64) -> io::Result<()> {
-        self.put(control::EPOCH_OFFSET, &epoch.to_ne_bytes())?;
-        self.put(control::LEASE_OFFSET, &lease.to_ne_bytes())
+        self.control.put(control::EPOCH_OFFSET, &epoch.to_ne_bytes())?;
+        self.control.put(control::LEASE_OFFSET, &lease.to_ne_bytes())
     }
 
     /// What writers without a ring lost: records and bytes.
     pub(crate) fn unringed_losses(&self) -> io::Result<(u64, u64)> {
-        let word = |offset: usize| {
-            let mut word = [0; 8];
-            self.control.read_exact_at(&mut word, offset as u64)?;
-            Ok::<_, io::Error>(u64::from_ne_bytes(word))
-        };
-        Ok((word(control::LOST_RECORDS_OFFSET)?, word(control::LOST_BYTES_OFFSET)?))
+        self.control.losses()
+    }
+
+    /// A number that no ticket given out so far reaches.
+    pub(crate) fn next_ticket(&self) -> u64 {
+        self.control.next_ticket()
+    }
+
+    /// Puts the control page back in order, if somebody has spoilt it or taken its name. What was done, if anything.
+    pub(crate) fn repair(&mut self) -> io::Result<Option<Repair>> {
+        self.control.repair(&self.directory)
     }
 
     /// Removes what belongs to the collector, rings too, and the directory if nothing else is in it.
@@ -186,19 +194,14 @@ impl TapDirectory {
                 || bytes.starts_with(logtap_wire::STREAMS_PREFIX.as_bytes())
                 || bytes.ends_with(RING_ENDING.as_bytes())
                 || bytes.ends_with(b".tmp");
-            if ours {
-                rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())?;
+            // Something of another kind under such a name is not ours: it stays, and the directory with it.
+            if ours
+                && let Err(error) = rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())
+            {
+                tracing::debug!(%error, name = %String::from_utf8_lossy(bytes), "a file stays");
             }
         }
         std::fs::remove_dir(&self.path)
-    }
-
-    fn put(&self, offset: usize, bytes: &[u8]) -> io::Result<()> {
-        // A page that somebody cut off must not grow back by our writing.
-        if self.control.metadata()?.len() < control::CONTROL_SIZE as u64 {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the control page was cut off"));
-        }
-        self.control.write_all_at(bytes, offset as u64)
     }
 }
 
@@ -240,52 +243,6 @@ fn file_mode(directory: &OwnedFd, path: &Path) -> Result<u32, CollectorError> {
         0o020 => 0o660,
         _ => 0o666,
     })
-}
-
-/// Opens the control page, or makes one under another name first, so that nobody sees half of it.
-fn control_page(
-    directory: &OwnedFd,
-    path: &Path,
-    file_mode: u32,
-    ring_cap: u64,
-) -> Result<(File, Option<u64>), CollectorError> {
-    let place = path.join(CONTROL_FILE);
-    let failed =
-        |error: io::Error| CollectorError::directory("open the control page", &place)(error);
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    match rustix::fs::openat(directory, CONTROL_FILE, flags, Mode::empty()) {
-        Ok(control) => {
-            let control = File::from(control);
-            let metadata = control.metadata().map_err(failed)?;
-            let mut page = [0; control::CONTROL_SIZE];
-            let whole = metadata.is_file() && metadata.len() == control::CONTROL_SIZE as u64;
-            if !whole || control.read_exact_at(&mut page, 0).is_err() || !control::is_valid(&page) {
-                return Err(CollectorError::Version { path: place });
-            }
-            return Ok((control, None));
-        }
-        Err(rustix::io::Errno::NOENT) => {}
-        Err(error) => return Err(failed(error.into())),
-    }
-    let temporary = format!("{CONTROL_FILE}.{}.tmp", std::process::id());
-    let flags = flags | OFlags::CREATE | OFlags::EXCL;
-    let make = || -> io::Result<File> {
-        match rustix::fs::unlinkat(directory, &temporary, AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let mode = Mode::from_raw_mode(file_mode);
-        let control = rustix::fs::openat(directory, &temporary, flags, mode)?;
-        rustix::fs::fchmod(&control, mode)?;
-        let control = File::from(control);
-        let created = u64::try_from(now()).unwrap_or(0);
-        // Written whole: every page of a tmpfs file that was written is there, none can be missing.
-        control.write_all_at(&control::page(file_mode, ring_cap, created), 0)?;
-        rustix::fs::renameat(directory, &temporary, directory, CONTROL_FILE)?;
-        Ok(control)
-    };
-    let control = make().map_err(CollectorError::directory("make the control page", &place))?;
-    Ok((control, Some(1)))
 }
 
 /// Binds the datagram socket, replacing one that a dead collector left.
@@ -369,6 +326,6 @@ mod tests {
         assert!(tap.scan(2).unwrap().too_many);
         std::fs::remove_dir(tap.path().join("directory.ring")).unwrap();
         std::fs::remove_file(tap.path().join("link.ring")).unwrap();
-        assert_eq!(tap.recount_rings().unwrap(), 100);
+        assert_eq!(tap.recount_rings().unwrap(), 4096);
     }
 }

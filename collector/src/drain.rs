@@ -38,6 +38,8 @@ const MAX_NAMES: usize = 65_536;
 const MAX_WAITING_FRAMES: usize = 4 << 20;
 /// Records that wait for others, in bytes; beyond it no ring is read until some have gone.
 const MAX_WAITING: usize = 24 << 20;
+/// Paths of all streams of all rings that are read, in bytes. Where it is reached, further files have one name.
+const MAX_PATH_BYTES: usize = 4 << 20;
 /// How often the writers' leases are renewed and the epoch moves.
 const LEASE_EVERY: Duration = Duration::from_millis(500);
 const EPOCH_EVERY: Duration = Duration::from_millis(100);
@@ -77,6 +79,8 @@ pub(crate) struct Drain {
     /// Rings that stand for feeders, and their processes.
     fed: HashMap<u32, (RingId, u32)>,
     frames: Frames,
+    /// Bytes of the paths of all rings' streams.
+    path_bytes: usize,
     /// Bytes of frames in `merge`.
     waiting_frames: usize,
     merge: Merge<Item>,
@@ -90,6 +94,10 @@ pub(crate) struct Drain {
     is_waiting: bool,
     /// It was said that names of rings stay in the directory.
     told_of_names: bool,
+    /// It was said that rings could not be opened for want of descriptors.
+    short_of_descriptors: bool,
+    /// It was said that the control page cannot be written.
+    told_of_control: bool,
     /// The push thread should look at `Shared::hurry`, even if there is no chunk for it.
     wake_push: bool,
     timers: Timers,
@@ -108,6 +116,8 @@ struct Reading {
     /// No process holds it: this pass reads it for the last time.
     free: bool,
     processes: HashSet<u32>,
+    /// Bytes of its streams' paths.
+    path_bytes: usize,
     /// Processes that are gone; told when all that they wrote is.
     gone: Vec<u32>,
 }
@@ -166,12 +176,15 @@ impl Drain {
             fed: HashMap::new(),
             frames: Frames::new(),
             waiting_frames: 0,
+            path_bytes: 0,
             chunk: Chunk::default(),
             quiet,
             remove_at_end,
             scanned: false,
             is_waiting: false,
             told_of_names: false,
+            short_of_descriptors: false,
+            told_of_control: false,
             wake_push: false,
             timers: Timers {
                 started,
@@ -296,7 +309,7 @@ impl Drain {
         if due(&mut self.timers.epoch, EPOCH_EVERY) {
             self.epoch = self.epoch.wrapping_add(1);
             if let Err(error) = self.directory.beat(self.epoch, monotonic()) {
-                tracing::warn!(%error, "failed to write the control page");
+                self.say_of_control(&error);
             }
         }
         // A collector that cannot hand on what it reads gives no promise to those who suppress.
@@ -311,13 +324,33 @@ impl Drain {
                 }
             }
         }
-        if due(&mut self.timers.recount, RECOUNT_EVERY)
-            && let Err(error) = self.directory.recount_rings()
-        {
-            tracing::warn!(%error, "failed to count the rings' bytes");
+        if due(&mut self.timers.recount, RECOUNT_EVERY) {
+            self.tend();
         }
         if due(&mut self.timers.processes, PROCESSES_EVERY) {
             self.find_gone_processes();
+        }
+    }
+
+    /// What needs to be done once a second: the control page in order, the rings counted.
+    fn tend(&mut self) {
+        match self.directory.repair() {
+            Ok(None) => self.told_of_control = false,
+            Ok(Some(repair)) => {
+                self.shared.repaired_control();
+                tracing::warn!(?repair, "the control page was not as it should be; put back");
+            }
+            Err(error) => self.say_of_control(&error),
+        }
+        if let Err(error) = self.directory.recount_rings() {
+            self.say_of_control(&error);
+        }
+    }
+
+    /// Says once that the control page cannot be used, until it can be again.
+    fn say_of_control(&mut self, error: &std::io::Error) {
+        if !std::mem::replace(&mut self.told_of_control, true) {
+            tracing::warn!(%error, "failed to write the control page");
         }
     }
 

@@ -21,6 +21,12 @@ pub(crate) enum Event {
     DamagedChunk { bytes: usize },
 }
 
+/// Whether to log this one of many: the first ones, and then each that has ten times the number of the one before. Who
+/// can cause them at will shall not fill the log.
+pub(crate) fn is_worth_telling(number: u64) -> bool {
+    number <= 20 || (number >= 100 && 10_u64.checked_pow(number.ilog10()) == Some(number))
+}
+
 /// Logs an event: a warning where we recover, an error where data is lost.
 pub(crate) fn report(event: &Event) {
     match event {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::counts::Counts;
 use crate::error::CollectorError;
@@ -65,11 +65,17 @@ impl Monitor {
     }
 
     fn answer(&self, mut client: TcpStream) -> io::Result<()> {
-        client.set_read_timeout(Some(PATIENCE))?;
         client.set_write_timeout(Some(PATIENCE))?;
+        let until = Instant::now() + PATIENCE;
         let mut request = [0; MAX_REQUEST];
         let mut read = 0;
         while !request[..read].windows(4).any(|end| end == b"\r\n\r\n") && read < request.len() {
+            // For the whole request, not for each byte of it: the next client waits.
+            let left = until.saturating_duration_since(Instant::now());
+            client.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
             match client.read(&mut request[read..])? {
                 0 => break,
                 more => read += more,
@@ -125,6 +131,12 @@ impl Monitor {
             ("late_records_total", "Writes that came after later ones.", counts.late_records),
             ("rings_total", "Rings seen.", counts.rings),
             ("hostile_files_total", "Files that broke the rules.", counts.hostile),
+            ("foreign_datagrams_total", "Datagrams that were no frames.", counts.foreign_datagrams),
+            (
+                "control_repairs_total",
+                "Times the control page had to be put back in order.",
+                counts.control_repairs,
+            ),
         ] {
             metric(name, "counter", help, value);
         }

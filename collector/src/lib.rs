@@ -24,6 +24,7 @@ mod account;
 mod assembler;
 mod chunk;
 mod config;
+mod control_page;
 mod counts;
 mod directory;
 mod drain;

@@ -49,6 +49,8 @@ pub(crate) struct Merge<T> {
     expected: Option<Place>,
     /// Since when it is missing.
     missing_since: Option<u64>,
+    /// No ticket from here on was given out.
+    ceiling: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +84,13 @@ impl<T> Merge<T> {
     /// Waits for no record before the first one that comes, or for `first`.
     pub(crate) fn new(first: Option<u64>) -> Self {
         let expected = first.map(|ticket| Place { ticket, fragment: 0 });
-        Self { heap: BinaryHeap::new(), expected, missing_since: None }
+        Self { heap: BinaryHeap::new(), expected, missing_since: None, ceiling: u64::MAX }
+    }
+
+    /// No ticket from `ceiling` on was given out when the records were read. One that says otherwise is late: it must
+    /// not make all others late.
+    pub(crate) fn limit(&mut self, ceiling: u64) {
+        self.ceiling = ceiling;
     }
 
     /// Adds a record; `more` if its write goes on in a further one.
@@ -104,6 +112,7 @@ impl<T> Merge<T> {
     pub(crate) fn next(&mut self, now: u64) -> Next<T> {
         let Some(Reverse(first)) = self.heap.peek() else { return Next::Nothing };
         let late = match self.expected {
+            _ if first.place.ticket >= self.ceiling => true,
             Some(expected) if first.place > expected => {
                 let since = *self.missing_since.get_or_insert(now);
                 let until = since.saturating_add(PATIENCE);
@@ -191,6 +200,19 @@ mod tests {
         merge.add(Place { ticket: 7, fragment: 0 }, true, 7);
         merge.add(place(8), false, 8);
         assert_eq!(take(&mut merge, 0), [(7, false)], "the write of ticket 7 goes on");
+    }
+
+    #[test]
+    fn a_ticket_that_nobody_has_given_out_makes_no_other_late() {
+        for first in [Some(1), None] {
+            let mut merge = Merge::new(first);
+            merge.limit(3);
+            merge.add(place(u64::MAX), false, 99);
+            merge.add(place(1), false, 1);
+            assert_eq!(take(&mut merge, 0), [(1, false), (99, true)]);
+            merge.add(place(2), false, 2);
+            assert_eq!(take(&mut merge, 0), [(2, false)]);
+        }
     }
 
     #[test]

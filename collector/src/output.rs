@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use logtap_loki::{Batch, Labels, Origin, Pairs};
+use logtap_loki::{Batch, Entry, Labels, Origin, Pairs};
 
 use crate::level::{LEVELS, Level, detect};
 use crate::lines::Mark;
@@ -143,9 +143,9 @@ impl Output {
         self.next - 1
     }
 
-    /// Bytes of text in the batch.
+    /// Bytes that the batch takes: a million empty lines are not small.
     pub(crate) fn len(&self) -> usize {
-        self.batch.text.len()
+        self.batch.text.len() + self.batch.entries.len() * size_of::<Entry>()
     }
 
     /// Number of lines in the batch.

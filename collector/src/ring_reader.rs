@@ -25,6 +25,9 @@ use crate::merge::Place;
 /// A lane that is held by the same write for so long (nanoseconds) counts as stuck.
 const STUCK_AFTER: u64 = 1_000_000_000;
 
+/// About what a record that waits costs in memory beside its bytes.
+const COST_OF_WAITING: usize = 128;
+
 /// Why a ring is not read any more.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Hostility {
@@ -241,7 +244,8 @@ impl RingReader {
     /// Bytes of records that wait for their turn.
     pub(crate) fn buffered(&self) -> usize {
         let waiting = |lane: &&LaneReader| !lane.waiting.is_empty();
-        self.lanes.iter().filter(waiting).map(|lane| lane.buffer.len()).sum()
+        let bytes = |lane: &LaneReader| lane.buffer.len() + lane.waiting.len() * COST_OF_WAITING;
+        self.lanes.iter().filter(waiting).map(bytes).sum()
     }
 
     /// Lanes from which more was taken since the last call, and up to where.

@@ -9,6 +9,8 @@ use crate::counts::{Counts, MAX_LISTED, MAX_STARTED, Programs, Unreached};
 
 /// Most paths of tapped files that are remembered.
 const MAX_FILES: usize = 10_000;
+/// Most bytes of them.
+const MAX_FILE_BYTES: usize = 2 << 20;
 
 /// State shared by drain thread, push thread and owner.
 #[derive(Debug, Default)]
@@ -22,7 +24,11 @@ pub(crate) struct Shared {
     failing: AtomicBool,
     counts: Mutex<Counts>,
     hostile: AtomicU64,
+    foreign_datagrams: AtomicU64,
+    control_repairs: AtomicU64,
     files: Mutex<BTreeSet<Vec<u8>>>,
+    /// Bytes of their paths.
+    file_bytes: AtomicUsize,
     programs: Mutex<Programs>,
     passes: Mutex<Passes>,
     passed: Condvar,
@@ -46,15 +52,31 @@ struct Passes {
 impl Shared {
     /// The live counts.
     pub(crate) fn counts(&self) -> Counts {
-        Counts { hostile: self.hostile.load(Ordering::Relaxed), ..*locked(&self.counts) }
+        Counts {
+            hostile: self.hostile.load(Ordering::Relaxed),
+            foreign_datagrams: self.foreign_datagrams.load(Ordering::Relaxed),
+            control_repairs: self.control_repairs.load(Ordering::Relaxed),
+            ..*locked(&self.counts)
+        }
     }
 
     pub(crate) fn update_counts(&self, update: impl FnOnce(&mut Counts)) {
         update(&mut locked(&self.counts));
     }
 
-    pub(crate) fn saw_hostile(&self) {
-        self.hostile.fetch_add(1, Ordering::Relaxed);
+    /// Another file broke the rules. How many that were.
+    pub(crate) fn saw_hostile(&self) -> u64 {
+        self.hostile.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A datagram was no frame. How many that were.
+    pub(crate) fn saw_foreign_datagram(&self) -> u64 {
+        self.foreign_datagrams.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The control page had to be put back in order.
+    pub(crate) fn repaired_control(&self) {
+        self.control_repairs.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether the last push failed.
@@ -69,7 +91,9 @@ impl Shared {
     /// A writer gave this path.
     pub(crate) fn saw_file(&self, path: &[u8]) {
         let mut files = locked(&self.files);
-        if files.len() < MAX_FILES && !files.contains(path) {
+        let room = MAX_FILE_BYTES.saturating_sub(self.file_bytes.load(Ordering::Relaxed));
+        if files.len() < MAX_FILES && path.len() <= room && !files.contains(path) {
+            self.file_bytes.fetch_add(path.len(), Ordering::Relaxed);
             files.insert(path.to_vec());
         }
     }

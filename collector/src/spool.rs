@@ -188,7 +188,7 @@ fn recover(directory: &Path, segments: &[u64]) -> Result<Recovered, CollectorErr
             found.table.apply(&frame);
         }
         let good = walk.offset();
-        if good < length {
+        if good < length || good < SEGMENT_HEADER {
             // A write that was cut off by a kill is the last one; anything else is damage.
             damaged = number != *segments.last().unwrap_or(&number);
             if damaged {

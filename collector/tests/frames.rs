@@ -11,7 +11,7 @@ use logtap_wire::ring::{SLOT_STDOUT, STARTER, StreamKind};
 use crate::memory_sink::{MemorySink, config, memory, wait_until};
 use crate::writer::Writer;
 
-fn frame(ticket: u64, fragment: u16, flags: u8, path: &str, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(ticket: u64, fragment: u16, flags: u8, path: &str, payload: &[u8]) -> Vec<u8> {
     let record = RecordHeader {
         length: payload.len() as u32,
         ticket,
@@ -41,6 +41,8 @@ fn frames_are_lines_like_any_other_in_their_place() {
     let writer = Writer::new(&tap, STARTER);
     // The ring's record has ticket 1.
     writer.write_waiting(7, SLOT_STDOUT, b"ring\n");
+    // Those who send frames take theirs from the same page.
+    (2..=5).for_each(|_| writer.waste_ticket());
     send(b"nonsense");
     send(&frame(2, 0, FLAG_MORE, "", b"two pie"));
     send(&frame(2, 1, 0, "", b"ces\n"));
@@ -63,4 +65,5 @@ fn frames_are_lines_like_any_other_in_their_place() {
     assert_eq!(summary.programs.unreached.len(), 1);
     assert_eq!(summary.programs.unreached[0].program, "/bin/x");
     assert_eq!(summary.counts.totals.records, 4);
+    assert_eq!(summary.counts.foreign_datagrams, 1);
 }

@@ -1,5 +1,10 @@
 //! Files in the tap directory that are not what they should be harm nobody else.
 
+mod clients;
+mod control;
+mod limits;
+mod many;
+
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;

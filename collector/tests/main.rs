@@ -7,6 +7,8 @@ mod frames;
 mod hostile;
 mod memory_sink;
 mod push;
+mod raw_ring;
+mod running;
 mod server;
 mod spool;
 mod writer;

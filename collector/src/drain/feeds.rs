@@ -65,7 +65,7 @@ impl Drain {
         if *waiting > MAX_WAITING_FRAMES {
             return 0;
         }
-        self.frames.take(socket, |frame| {
+        self.frames.take(socket, &self.shared, |frame| {
             *waiting += frame.len();
             merge.add(frame.place(), frame.more(), Item::Frame(Box::new(frame)));
         })

@@ -8,9 +8,12 @@ use logtap_wire::frame::{FRAME_HEADER_SIZE, Frame, MAX_PATH, MAX_PAYLOAD};
 use logtap_wire::record::{FLAG_MORE, FLAG_NOTE, RecordHeader};
 use logtap_wire::ring::{MAX_STREAMS, StreamKind};
 
+use crate::account::OTHER_FILES;
 use crate::chunk::{Chunk, Release};
+use crate::events::is_worth_telling;
 use crate::merge::Place;
 use crate::operation::{FRAGMENT, LATE, MORE, Operation, Record, RingEnd, RingId};
+use crate::shared::Shared;
 use crate::spool::Adoption;
 
 /// Frames taken in one pass.
@@ -64,7 +67,12 @@ impl Frames {
     }
 
     /// Takes what has come. Returns how many bytes that was.
-    pub(crate) fn take(&mut self, socket: &UnixDatagram, mut each: impl FnMut(HeldFrame)) -> u64 {
+    pub(crate) fn take(
+        &mut self,
+        socket: &UnixDatagram,
+        shared: &Shared,
+        mut each: impl FnMut(HeldFrame),
+    ) -> u64 {
         self.buffer.resize(FRAME_HEADER_SIZE + MAX_PATH + MAX_PAYLOAD + 1, 0);
         let mut bytes = 0;
         for _ in 0..MAX_FRAMES {
@@ -77,7 +85,12 @@ impl Frames {
                     record: frame.record,
                     payload: frame.payload.to_vec(),
                 }),
-                None => tracing::warn!(length, "a datagram that is no frame was dropped"),
+                None => {
+                    let number = shared.saw_foreign_datagram();
+                    if is_worth_telling(number) {
+                        tracing::warn!(length, number, "a datagram that is no frame was dropped");
+                    }
+                }
             }
         }
         bytes
@@ -114,7 +127,7 @@ impl Frames {
             None => {
                 // Where the table is full the last slot stands for all further files.
                 let slot = taken.min(MAX_STREAMS - 1) as u8;
-                let path = if taken < MAX_STREAMS - 1 { &key.1[..] } else { b"(other files)" };
+                let path = if taken < MAX_STREAMS - 1 { &key.1[..] } else { OTHER_FILES };
                 Operation::Stream { ring, slot, kind: frame.kind, path }.write(&mut chunk.bytes);
                 if taken < MAX_STREAMS - 1 {
                     self.slots.insert(key, slot);

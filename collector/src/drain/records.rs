@@ -3,10 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use logtap_wire::frame::MAX_PATH;
 use logtap_wire::record::{FLAG_NOTE, Note};
 use logtap_wire::ring::StreamKind;
 
-use super::{Drain, Item, MAX_WAITING, SCAN_EVERY};
+use super::{Drain, Item, MAX_PATH_BYTES, MAX_WAITING, SCAN_EVERY};
+use crate::account::OTHER_FILES;
 use crate::chunk::{CHUNK_SIZE, Chunk};
 use crate::counts::MAX_LISTED;
 use crate::merge::Next;
@@ -98,6 +100,8 @@ impl Drain {
     /// Writes the records whose turn it is. Whether one is missing that others wait for.
     pub(super) fn merge_records(&mut self, at: Instant) -> bool {
         let now = (at - self.timers.started).as_nanos() as u64;
+        // Asked after the records were read: the ticket of each of them was given out before.
+        self.merge.limit(self.directory.next_ticket());
         loop {
             match self.merge.next(now) {
                 Next::Nothing => return false,
@@ -138,7 +142,12 @@ impl Drain {
             if kind == StreamKind::File {
                 self.shared.saw_file(path);
             }
+            let room = MAX_PATH_BYTES.saturating_sub(self.path_bytes);
+            let path = if path.len() > room { OTHER_FILES } else { path };
             Operation::Stream { ring, slot, kind, path }.write(&mut self.chunk.bytes);
+            let length = path.len();
+            self.path_bytes += length;
+            reading.path_bytes += length;
         }
         let payload = reading.reader.take(parsed);
         if parsed.header.flags & FLAG_NOTE != 0 {
@@ -182,6 +191,8 @@ pub(super) fn write_record(
 /// Remembers a program that was started.
 pub(super) fn note(shared: &Shared, pid: u32, payload: &[u8]) {
     let Some((&kind, program)) = payload.split_first() else { return };
+    // No path is longer; a note that is would only be kept in memory.
+    let program = program.get(..MAX_PATH).unwrap_or(program);
     if [Note::Exec as u8, Note::ExecWithoutPreload as u8].contains(&kind) {
         shared.saw_program(pid, program, kind == Note::Exec as u8);
     }

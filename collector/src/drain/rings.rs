@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::{Drain, MAX_NAMES, MAX_RINGS, Reading, SCAN_EVERY};
 use crate::chunk::{Chunk, Release};
 use crate::counts::{Hostile, MAX_LISTED};
+use crate::events::is_worth_telling;
 use crate::operation::{Operation, RingEnd, RingId};
 use crate::ring_reader::{Hostility, RingReader};
 use crate::spool::Adoption;
@@ -58,6 +59,14 @@ impl Drain {
             Ok(opened) => opened,
             // Its maker or another took it away again.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+            Err(error) if is_shortage(&error) => {
+                // Our trouble, not the ring's: it is looked at again.
+                self.known.remove(name);
+                if !std::mem::replace(&mut self.short_of_descriptors, true) {
+                    tracing::warn!(%error, "rings wait for descriptors or memory; raise the limit");
+                }
+                return;
+            }
             Err(error) => return self.hostile(name, &Hostility::Io(error)),
         };
         if opened.size == 0 {
@@ -94,6 +103,7 @@ impl Drain {
                     asked: None,
                     free: false,
                     processes,
+                    path_bytes: 0,
                     gone: Vec::new(),
                 };
                 self.rings.insert(ring, reading);
@@ -143,8 +153,10 @@ impl Drain {
 
     /// A file is not read, or not any more.
     pub(super) fn hostile(&mut self, name: &str, reason: &Hostility) {
-        tracing::warn!(ring = name, %reason, "ring is not read");
-        self.shared.saw_hostile();
+        let number = self.shared.saw_hostile();
+        if is_worth_telling(number) {
+            tracing::warn!(ring = name, %reason, number, "ring is not read");
+        }
         if self.report.hostile.len() < MAX_LISTED {
             let reason = reason.to_string();
             self.report.hostile.push(Hostile { name: name.to_owned(), reason });
@@ -166,6 +178,7 @@ impl Drain {
         for &ring in over {
             self.seal_promises(ring);
             let Some(mut reading) = self.rings.remove(&ring) else { continue };
+            self.path_bytes -= reading.path_bytes;
             let told = tell_end(&mut self.chunk, ring, &mut reading.reader, RingEnd::Released);
             if let Err(reason) = told {
                 self.hostile(&reading.reader.name.clone(), &reason);
@@ -180,6 +193,7 @@ impl Drain {
     /// A ring broke the rules: what it delivered stays, the rest is not read.
     pub(super) fn drop_hostile(&mut self, ring: RingId, reason: &Hostility) {
         let Some(reading) = self.rings.remove(&ring) else { return };
+        self.path_bytes -= reading.path_bytes;
         self.hostile(&reading.reader.name, reason);
         let coverage = reading.reader.info.coverage;
         Operation::RingEnd { ring, coverage, how: RingEnd::Hostile }.write(&mut self.chunk.bytes);
@@ -212,6 +226,13 @@ impl Drain {
             },
         }
     }
+}
+
+/// Whether a file could not be opened for want of something that may come back.
+fn is_shortage(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::INTR];
+    error.raw_os_error().is_some_and(|code| shortages.iter().any(|e| e.raw_os_error() == code))
 }
 
 /// Tells what was torn and lost, and that nothing follows.

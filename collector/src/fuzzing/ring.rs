@@ -241,7 +241,7 @@ impl Watched {
             take
         });
         assert!(*end - before <= lane_size, "more than a lane holds");
-        assert!(self.reader.buffered() <= 2 * self.geometry.file_size() as usize);
+        assert!(self.reader.buffered() <= 6 * self.geometry.file_size() as usize);
         let bytes = read?;
         assert!(*end <= ring.head(lane), "read beyond the head");
         assert_eq!(bytes, *end - before, "every byte belongs to a record");
