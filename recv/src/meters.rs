@@ -28,6 +28,10 @@ pub(crate) struct Meters {
     pub(crate) invalid_lines: Meter,
     /// Lines that were not stored because a real Loki would not store them.
     pub(crate) strict_lines: Meter,
+    /// Lines that came where nobody can be put off, and could not be stored before the end.
+    pub(crate) lost_lines: Meter,
+    /// Packets that the kernel had no room for.
+    pub(crate) dropped_packets: Meter,
     /// Bytes of bodies received, as sent.
     pub(crate) received_bytes: Meter,
     /// Pushes that are read and not answered yet.
@@ -137,7 +141,7 @@ impl Meters {
             ("{outcome=\"unknown_sender\"}", self.unknown_sender.get()),
         ];
         put("logtap_pushes_total", "counter", "Pushes by what became of them.", &pushes);
-        let dropped = self.strict_lines.get();
+        let dropped = self.strict_lines.get() + self.lost_lines.get();
         for (name, help, value) in [
             ("logtap_logs_received_total", "Lines stored.", counts.lines),
             ("logtap_logs_bytes_total", "Bytes of the lines stored.", counts.bytes),
@@ -154,11 +158,16 @@ impl Meters {
             ),
             (
                 "logtap_logs_dropped_total",
-                "Lines not stored because they were to be refused as Loki does.",
+                "Lines not stored: refused as Loki does, or lost at the end where nobody is answered.",
                 dropped,
             ),
             ("logtap_push_bytes_total", "Bytes of push bodies.", self.received_bytes.get()),
             ("logtap_backpressure_events_total", "Pushes put off with 429.", self.put_off.get()),
+            (
+                "logtap_packets_dropped_total",
+                "Packets that the kernel had no room for.",
+                self.dropped_packets.get(),
+            ),
             (
                 "logtap_connections_timed_out_total",
                 "Connections closed because they were idle or slow.",

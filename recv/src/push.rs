@@ -17,7 +17,7 @@ use axum::http::{HeaderMap, StatusCode};
 use logtap_capture::Appended;
 use logtap_loki::{
     Batch, DecodeError, DecodeOptions, Decoded, LINES_HEADER, Mapping, Origin, SOURCE_HEADER,
-    decode_push, decode_push_json, decode_raw, decode_records,
+    decode_otlp, decode_otlp_json, decode_push, decode_push_json, decode_raw, decode_records,
 };
 
 use crate::body::BodyError;
@@ -63,6 +63,8 @@ pub(crate) enum Dialect {
     Raw,
     /// JSON objects.
     Records(Box<Mapping>),
+    /// OpenTelemetry's.
+    Otlp,
 }
 
 /// Where pushes go and by which rules.
@@ -165,9 +167,20 @@ impl Form {
             Some(media) => {
                 let name = media.split(';').next().unwrap_or_default().trim();
                 let json = name.eq_ignore_ascii_case("application/json");
+                let protobuf = name.eq_ignore_ascii_case("application/x-protobuf");
+                if dialect == Dialect::Otlp && !json && !protobuf {
+                    let text =
+                        "Content-Type is neither application/json nor application/x-protobuf";
+                    return Err(bad(format!("{text}: `{name}`")));
+                }
                 if json { Media::Json } else { Media::Protobuf }
             }
         };
+        if dialect == Dialect::Otlp && media == Media::Unnamed {
+            return Err(bad("Content-Type is missing".to_owned()));
+        }
+        // What OTLP packs with is another list, of which everything is taken.
+        let strict = strict && dialect == Dialect::Loki;
         let packing = Packing::of(text(CONTENT_ENCODING.as_str())?, strict)?;
         let origin = Origin::from_headers(text(SOURCE_HEADER)?, text(LINES_HEADER)?)
             .map_err(|error| bad(error.to_string()))?;
@@ -193,6 +206,8 @@ impl Form {
         let options =
             DecodeOptions { origin: self.origin.clone(), now, strict, max_weight: Some(limit) };
         let mut decoded = match &self.dialect {
+            Dialect::Otlp if self.media == Media::Json => decode_otlp_json(body, &options)?,
+            Dialect::Otlp => decode_otlp(body, &options)?,
             Dialect::Records(mapping) => decode_records(body, mapping, &options)?,
             Dialect::Raw => decode_raw(body, &options)?,
             Dialect::Loki => self.decode_loki(body, intake, &options)?,

@@ -1,5 +1,6 @@
 //! The routes: who may use them, and from a request to an answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,6 +22,7 @@ use crate::credentials::{Credential, is_known};
 use crate::faults::FaultPlan;
 use crate::meters::Meters;
 use crate::notices::Notices;
+use crate::otlp::AnswerForm;
 use crate::push::{Dialect, Form, Intake, Refusal, Stored};
 use crate::status;
 
@@ -46,6 +48,8 @@ pub(crate) fn routes(shared: Shared) -> Router {
     Router::new()
         .route("/loki/api/v1/push", post(push))
         .route("/api/prom/push", post(push))
+        .route("/otlp/v1/logs", post(otlp))
+        .route("/v1/logs", post(otlp))
         .route("/logtap/raw", post(raw))
         .route("/logtap/lines", post(records))
         .route("/metrics", get(status::metrics))
@@ -83,6 +87,15 @@ async fn raw(State(shared): State<Shared>, request: Request) -> Response {
     answer(shared, request, Dialect::Raw).await
 }
 
+/// `POST /otlp/v1/logs`, and `POST /v1/logs` as exporters have it by default.
+async fn otlp(State(shared): State<Shared>, request: Request) -> Response {
+    let form = AnswerForm::of(request.headers());
+    match outcome(&shared, request, Dialect::Otlp).await {
+        Ok(stored) => form.stored(&stored),
+        Err(refusal) => form.refused(&refusal),
+    }
+}
+
 /// `POST /logtap/lines`: JSON objects; `?message=KEY&time=KEY&level=KEY&label=KEY=NAME` names keys.
 async fn records(State(shared): State<Shared>, request: Request) -> Response {
     let mut mapping = Mapping::clone(&shared.mapping);
@@ -102,31 +115,41 @@ async fn records(State(shared): State<Shared>, request: Request) -> Response {
     answer(shared, request, Dialect::Records(Box::new(mapping))).await
 }
 
+/// Takes a push and answers as Loki does.
 async fn answer(shared: Shared, request: Request, dialect: Dialect) -> Response {
+    let refusal = match outcome(&shared, request, dialect).await {
+        Ok(Stored { refused: None, .. }) => return StatusCode::NO_CONTENT.into_response(),
+        Ok(Stored { refused: Some((_, refusal)), .. }) | Err(refusal) => refusal,
+    };
+    let mut response = plain(refusal.status, &refusal.text);
+    if let Some(seconds) = refusal.retry_after {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// Takes a push and counts what became of it.
+async fn outcome(shared: &Shared, request: Request, dialect: Dialect) -> Result<Stored, Refusal> {
     let begun = Instant::now();
-    let meters = Arc::clone(&shared.meters);
+    let meters = &shared.meters;
     let event = match dialect {
         Dialect::Loki => AuditEvent::LokiPushReceived,
         _ => AuditEvent::RawPushReceived,
     };
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
-    let outcome = take_push(&shared, request, dialect).await;
+    let outcome = take_push(shared, request, dialect).await;
     meters.durations.observe(begun.elapsed());
-    if let Ok(stored) = &outcome {
-        let record = AuditRecord::new(event).lines(stored.lines, stored.bytes);
-        audit(&shared, record.from(peer).took(begun.elapsed())).await;
-    }
     let refusal = match outcome {
         Ok(stored) => {
             meters.accepted.add(1);
             meters.invalid_lines.add(stored.invalid);
-            match stored.refused {
-                None => return StatusCode::NO_CONTENT.into_response(),
-                Some((lines, refusal)) => {
-                    meters.strict_lines.add(lines);
-                    refusal
-                }
+            meters.strict_lines.add(stored.refused.as_ref().map_or(0, |(lines, _)| *lines));
+            let record = AuditRecord::new(event).lines(stored.lines, stored.bytes);
+            audit(shared, record.from(peer).took(begun.elapsed())).await;
+            if let Some((_, refusal)) = &stored.refused {
+                audit_refusal(shared, refusal, peer, begun).await;
             }
+            return Ok(stored);
         }
         Err(Failure::OnPurpose(status)) => {
             meters.faults.add(1);
@@ -140,18 +163,18 @@ async fn answer(shared: Shared, request: Request, dialect: Dialect) -> Response 
                 _ => &meters.failed,
             };
             meter.add(1);
-            tell(&shared, &refusal);
+            tell(shared, &refusal);
             refusal
         }
     };
+    audit_refusal(shared, &refusal, peer, begun).await;
+    Err(refusal)
+}
+
+async fn audit_refusal(shared: &Shared, refusal: &Refusal, peer: Option<IpAddr>, begun: Instant) {
     let record = AuditRecord::new(AuditEvent::PushRefused).from(peer).took(begun.elapsed());
     let status = refusal.status.as_u16();
-    audit(&shared, record.status(status).detail(refusal.text.as_str())).await;
-    let mut response = plain(refusal.status, &refusal.text);
-    if let Some(seconds) = refusal.retry_after {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    response
+    audit(shared, record.status(status).detail(refusal.text.as_str())).await;
 }
 
 /// Adds to the trail before the answer is given, on a thread that may wait for a disk.

@@ -19,6 +19,7 @@ use crate::body::Budget;
 use crate::connection::{ConnectionLimits, Door};
 use crate::credentials::Credential;
 use crate::faults::{FaultPlan, Faults};
+use crate::json_lines::{Bound, LineSource, Lines};
 use crate::meters::Meters;
 use crate::notices::Notices;
 use crate::push::Intake;
@@ -57,6 +58,8 @@ pub struct Config {
     pub strict: bool,
     /// Failures on purpose.
     pub faults: Faults,
+    /// Where JSON objects come from beside HTTP.
+    pub json_lines: Vec<LineSource>,
     /// Which keys of JSON records mean what.
     pub mapping: Mapping,
     /// Who is told what a person should know.
@@ -81,6 +84,7 @@ impl Default for Config {
             tenant_label: None,
             strict: false,
             faults: Faults::default(),
+            json_lines: Vec::new(),
             mapping: Mapping::default(),
             notices: None,
             audit: None,
@@ -111,6 +115,7 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Handle {
     address: SocketAddr,
+    line_sources: Vec<LineSource>,
     stop_tx: Option<oneshot::Sender<()>>,
     thread: JoinHandle<io::Result<()>>,
 }
@@ -122,6 +127,13 @@ pub fn serve(config: Config, store: Arc<Store>) -> Result<Handle, ServeError> {
     let listener = TcpListener::bind(config.listen).map_err(cannot_listen)?;
     listener.set_nonblocking(true).map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
+    let mut sources = Vec::new();
+    for source in &config.json_lines {
+        let cannot_listen = |error| ServeError::Listen { address: source.address(), source: error };
+        sources.push(source.bind().map_err(cannot_listen)?);
+    }
+    let line_sources = sources.iter().map(Bound::source).collect::<io::Result<_>>();
+    let line_sources = line_sources.map_err(ServeError::Run)?;
     let runtime = runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -137,14 +149,22 @@ pub fn serve(config: Config, store: Arc<Store>) -> Result<Handle, ServeError> {
         strict: config.strict.then(Strict::default),
         tenant_label: config.tenant_label,
     };
+    let (intake, mapping) = (Arc::new(intake), Arc::new(config.mapping));
+    let lines = Lines {
+        intake: Arc::clone(&intake),
+        mapping: Arc::clone(&mapping),
+        meters: Arc::clone(&meters),
+        notices: Arc::clone(&notices),
+        held: Arc::default(),
+    };
     let shared = Shared {
-        intake: Arc::new(intake),
+        intake,
         budget: Budget::new(config.max_in_flight, config.max_body, config.body_time),
         meters: Arc::clone(&meters),
         notices: Arc::clone(&notices),
         credentials: config.credentials.into(),
         faults: Arc::new(FaultPlan::new(config.faults)),
-        mapping: Arc::new(config.mapping),
+        mapping,
         audit: config.audit,
     };
     let door = Door::new(config.connections, tls, meters, notices, routes(shared));
@@ -153,18 +173,23 @@ pub fn serve(config: Config, store: Arc<Store>) -> Result<Handle, ServeError> {
     let thread = thread::Builder::new()
         .name("serve".to_owned())
         .spawn(move || {
-            let outcome = runtime.block_on(run(listener, door, stop_rx, grace));
+            let outcome = runtime.block_on(run(listener, door, (lines, sources), stop_rx, grace));
             runtime.shutdown_timeout(grace);
             outcome
         })
         .map_err(ServeError::Run)?;
-    Ok(Handle { address, stop_tx: Some(stop_tx), thread })
+    Ok(Handle { address, line_sources, stop_tx: Some(stop_tx), thread })
 }
 
 impl Handle {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it takes JSON objects beside HTTP.
+    pub fn line_sources(&self) -> &[LineSource] {
+        &self.line_sources
     }
 
     /// Whether it has ended by itself.
@@ -185,16 +210,30 @@ impl Handle {
 async fn run(
     listener: TcpListener,
     door: Door,
+    (lines, sources): (Lines, Vec<Bound>),
     stop_rx: oneshot::Receiver<()>,
     grace: Duration,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let (stopping_tx, stopping_rx) = watch::channel(false);
-    let served = tokio::spawn(door.serve(listener, stopping_rx));
+    let mut served = tokio::task::JoinSet::new();
+    for source in sources {
+        let (lines, stopping_rx) = (lines.clone(), stopping_rx.clone());
+        served.spawn(async move { lines.serve(source, stopping_rx).await });
+    }
+    served.spawn(async move {
+        door.serve(listener, stopping_rx).await;
+        Ok(())
+    });
     // Both a message and the end of the sender mean stop.
     drop(stop_rx.await);
     stopping_tx.send_replace(true);
     // Who is not ready in time is cut off; what it sent was not acknowledged.
-    drop(tokio::time::timeout(grace, served).await);
-    Ok(())
+    let ends = async {
+        while let Some(end) = served.join_next().await {
+            end.map_err(io::Error::other)??;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(grace, ends).await.unwrap_or(Ok(()))
 }

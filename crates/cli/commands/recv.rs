@@ -12,8 +12,8 @@ use logtap_recv::audit::{AuditEvent, AuditRecord};
 use logtap_recv::notify::webhook::Deliveries;
 use logtap_recv::watch::Watch;
 use logtap_recv::{
-    Config, ConnectionLimits, Credential, Faults, Mapping, ServeError, Store, StoreOptions,
-    TlsFiles, WriterOptions,
+    Config, ConnectionLimits, Credential, Faults, LineSource, Mapping, ServeError, Store,
+    StoreOptions, TlsFiles, WriterOptions,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -35,6 +35,7 @@ const STEP: Duration = Duration::from_millis(200);
   logtap recv --dir ./capture --redact
   logtap recv --dir ./capture --redact=email,credit_card --redact-patterns ours.yaml
   logtap recv --dir ./capture --tls-cert tls.crt --tls-key tls.key --auth @token.txt
+  logtap recv --dir ./capture --json-lines tcp://:5170 --json-lines udp://:6051      # Talos
   logtap recv --dir ./capture --fault 429:5%,500:1%,delay:200ms    # a test double for log agents
   logtap recv --dir ./capture --strict-loki                        # refuses what Loki refuses
 
@@ -128,6 +129,12 @@ pub(crate) struct RecvArgs {
     /// Failures on purpose, such as 429:5%,500:1%,delay:200ms
     #[arg(long, value_name = "FAULTS")]
     fault: Option<Faults>,
+    /// Take JSON objects by tcp://HOST:PORT (one in a line) or udp://HOST:PORT (in packets) too
+    ///
+    /// Can be repeated. Talos sends its logs this way. Nobody is asked who they are here, and
+    /// nothing is acknowledged.
+    #[arg(long, value_name = "WHERE")]
+    json_lines: Vec<LineSource>,
     /// Key of JSON objects and what it means: message=KEY, time=KEY, level=KEY or label=KEY[=NAME]
     #[arg(long, value_name = "KIND=KEY")]
     json_key: Vec<String>,
@@ -175,6 +182,9 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
     ));
     if redactor.is_active() {
         printer.note(format_args!("logtap: {}", redact::describe(&redactor)));
+    }
+    for source in server.line_sources() {
+        printer.note(format_args!("logtap: taking JSON lines on {source}"));
     }
     if listen.ip().is_loopback() {
         printer
@@ -267,6 +277,7 @@ fn config(args: &RecvArgs, notices_tx: mpsc::Sender<String>) -> Result<Config, C
         tenant_label: args.tenant_label.clone(),
         strict: args.strict_loki,
         faults: args.fault.clone().unwrap_or_default(),
+        json_lines: args.json_lines.clone(),
         mapping,
         notices: Some(notices_tx),
         ..Config::default()

@@ -290,25 +290,28 @@ impl<'a> Decoder<'a> {
 }
 
 /// The fields of a message.
-struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     rest: &'a [u8],
 }
 
-enum Value<'a> {
+/// What a field holds.
+pub(crate) enum Value<'a> {
+    /// A number of any length.
     Number(u64),
+    /// Text, bytes or a message.
     Bytes(&'a [u8]),
-    /// Of a kind that nothing here has.
-    Other,
+    /// A number of four or eight bytes.
+    Fixed(u64),
 }
 
 impl<'a> Fields<'a> {
-    fn of(body: &'a [u8]) -> Self {
+    pub(crate) fn of(body: &'a [u8]) -> Self {
         Self { rest: body }
     }
 
     /// The next field; `start` is where the whole body lies, to say where it is wrong.
     #[inline]
-    fn next(&mut self, start: usize) -> Result<Option<(u64, Value<'a>)>, DecodeError> {
+    pub(crate) fn next(&mut self, start: usize) -> Result<Option<(u64, Value<'a>)>, DecodeError> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -317,18 +320,25 @@ impl<'a> Fields<'a> {
         let tag = self.varint().ok_or(error("broken field number"))?;
         let value = match tag & 7 {
             0 => Value::Number(self.varint().ok_or(error("broken number"))?),
-            1 => self.bytes(8).map(|_| Value::Other).ok_or(error("message cut short"))?,
+            1 => self.fixed(8).ok_or(error("message cut short"))?,
             LENGTH => {
                 let length = self.varint().ok_or(error("broken length"))?;
                 Value::Bytes(self.bytes(length).ok_or(error("message cut short"))?)
             }
-            5 => self.bytes(4).map(|_| Value::Other).ok_or(error("message cut short"))?,
+            5 => self.fixed(4).ok_or(error("message cut short"))?,
             _ => return Err(error("unknown kind of field")),
         };
         match tag >> 3 {
             0 => Err(error("field number 0")),
             field => Ok(Some((field, value))),
         }
+    }
+
+    fn fixed(&mut self, length: u64) -> Option<Value<'a>> {
+        let bytes = self.bytes(length)?;
+        let mut eight = [0; 8];
+        eight.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(Value::Fixed(u64::from_le_bytes(eight)))
     }
 
     fn bytes(&mut self, length: u64) -> Option<&'a [u8]> {

@@ -89,6 +89,20 @@ pub(crate) fn members_of(value: &[u8]) -> Option<Vec<Member<'_>>> {
     members(&mut Scanner::new(value)).ok()
 }
 
+/// The elements of an array that is a value; none if it is not one.
+pub(crate) fn elements_of(value: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut elements = Vec::new();
+    let mut scanner = Scanner::new(value);
+    if scanner.peek() != Some(b'[') {
+        return None;
+    }
+    let outcome = scanner.array(|scanner| {
+        elements.push(scanner.value()?);
+        Ok(())
+    });
+    outcome.ok().map(|()| elements)
+}
+
 /// What is between the quotes of a string; any other value as it is.
 pub(crate) fn inside(value: &[u8]) -> &[u8] {
     value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value)

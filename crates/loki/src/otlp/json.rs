@@ -1,0 +1,151 @@
+//! OTLP's JSON form: the names of protobuf in camel case (or as they are), 64-bit numbers as text, ids
+//! in hexadecimal, bytes in base64.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::value::Value;
+use super::{Attributes, Receiver, Record, Scope};
+use crate::decoded::{DecodeOptions, Decoded};
+use crate::error::DecodeError;
+use crate::json::objects::{Member, bytes_of, elements_of, inside, members_of, text_of};
+
+/// Values in values: what is deeper stays JSON.
+const MAX_DEPTH: usize = 16;
+
+/// Takes a request apart. Decompress it first.
+pub fn decode_otlp_json(body: &[u8], options: &DecodeOptions) -> Result<Decoded, DecodeError> {
+    let body = body.trim_ascii();
+    if body.is_empty() {
+        return Err(DecodeError::Empty);
+    }
+    let wrong = |reason| DecodeError::Json { position: 0, reason };
+    let request = members_of(body).ok_or(wrong("expected an object"))?;
+    let mut receiver = Receiver { options, out: Decoded::new(), repeated: 0 };
+    if let Some(list) = find(&request, "resourceLogs", "resource_logs") {
+        let list = elements_of(list).ok_or(wrong("expected an array of resources"))?;
+        for logs in list {
+            match members_of(logs) {
+                Some(logs) => resource(&mut receiver, &logs)?,
+                None => receiver.no_record(logs)?,
+            }
+        }
+    }
+    Ok(receiver.out.finish(options))
+}
+
+fn resource(receiver: &mut Receiver<'_>, logs: &[Member<'_>]) -> Result<(), DecodeError> {
+    let described = find(logs, "resource", "resource").and_then(members_of).unwrap_or_default();
+    let resource = receiver.resource(attributes(&described));
+    let scopes = find(logs, "scopeLogs", "scope_logs").unwrap_or(b"[]");
+    let Some(scopes) = elements_of(scopes) else { return receiver.no_record(scopes) };
+    for logs in scopes {
+        match members_of(logs) {
+            Some(logs) => scope(receiver, &resource, &logs)?,
+            None => receiver.no_record(logs)?,
+        }
+    }
+    Ok(())
+}
+
+fn scope(
+    receiver: &mut Receiver<'_>,
+    resource: &Scope,
+    logs: &[Member<'_>],
+) -> Result<(), DecodeError> {
+    let described = find(logs, "scope", "scope").and_then(members_of).unwrap_or_default();
+    let name = find(&described, "name", "name").map(text_of).unwrap_or_default();
+    let version = find(&described, "version", "version").map(text_of).unwrap_or_default();
+    let scope = Receiver::scope(resource, name, version, attributes(&described));
+    let records = find(logs, "logRecords", "log_records").unwrap_or(b"[]");
+    let Some(records) = elements_of(records) else { return receiver.no_record(records) };
+    for text in records {
+        match members_of(text) {
+            Some(members) => receiver.record(&scope, record(&members))?,
+            None => receiver.no_record(text)?,
+        }
+    }
+    Ok(())
+}
+
+fn record(members: &[Member<'_>]) -> Record {
+    let number = |name, other| find(members, name, other).map(number).unwrap_or_default();
+    let text = |name, other| find(members, name, other).map(text_of).unwrap_or_default();
+    Record {
+        time: number("timeUnixNano", "time_unix_nano"),
+        observed: number("observedTimeUnixNano", "observed_time_unix_nano"),
+        severity_number: number("severityNumber", "severity_number"),
+        severity_text: text("severityText", "severity_text"),
+        body: find(members, "body", "body").map(|text| value(text, 0)).unwrap_or_default(),
+        attributes: attributes(members),
+        dropped_attributes: number("droppedAttributesCount", "dropped_attributes_count"),
+        flags: number("flags", "flags"),
+        trace: text("traceId", "trace_id"),
+        span: text("spanId", "span_id"),
+        event: text("eventName", "event_name"),
+    }
+}
+
+fn attributes(members: &[Member<'_>]) -> Attributes {
+    find(members, "attributes", "attributes").map(|list| pairs(list, 0)).unwrap_or_default()
+}
+
+fn pairs(list: &[u8], depth: usize) -> Attributes {
+    let pair = |text: &[u8]| {
+        let members = members_of(text)?;
+        let name = find(&members, "key", "key").map(text_of).unwrap_or_default();
+        let held = find(&members, "value", "value").map(|text| value(text, depth));
+        Some((name, held.unwrap_or_default()))
+    };
+    elements_of(list).unwrap_or_default().into_iter().filter_map(pair).collect()
+}
+
+fn value(text: &[u8], depth: usize) -> Value {
+    let members = members_of(text).unwrap_or_default();
+    let Some((kind, held)) = members.first().filter(|_| depth <= MAX_DEPTH) else {
+        // Not as it should be, or too deep, but it says something.
+        return if matches!(text, b"{}" | b"null") {
+            Value::None
+        } else {
+            Value::Text(text.to_vec())
+        };
+    };
+    match *kind {
+        b"stringValue" | b"string_value" => Value::Text(bytes_of(held)),
+        b"boolValue" | b"bool_value" => Value::Bool(inside(held) == b"true"),
+        b"intValue" | b"int_value" => {
+            let number = std::str::from_utf8(inside(held)).ok().and_then(|text| text.parse().ok());
+            number.map_or_else(|| Value::Text(bytes_of(held)), Value::Int)
+        }
+        b"doubleValue" | b"double_value" => {
+            let number = std::str::from_utf8(inside(held)).ok().and_then(|text| text.parse().ok());
+            number.map_or_else(|| Value::Text(bytes_of(held)), Value::Double)
+        }
+        b"bytesValue" | b"bytes_value" => match STANDARD.decode(inside(held)) {
+            Ok(bytes) => Value::Bytes(bytes),
+            Err(_) => Value::Text(bytes_of(held)),
+        },
+        b"arrayValue" | b"array_value" => {
+            let members = members_of(held).unwrap_or_default();
+            let values = find(&members, "values", "values").and_then(elements_of);
+            let values = values.unwrap_or_default();
+            Value::List(values.into_iter().map(|text| value(text, depth + 1)).collect())
+        }
+        b"kvlistValue" | b"kvlist_value" => {
+            let members = members_of(held).unwrap_or_default();
+            let values = find(&members, "values", "values");
+            Value::Map(values.map(|list| pairs(list, depth + 1)).unwrap_or_default())
+        }
+        _ => Value::Text(text.to_vec()),
+    }
+}
+
+fn find<'a>(members: &[Member<'a>], name: &str, other: &str) -> Option<&'a [u8]> {
+    let is = |known: &[u8]| known == name.as_bytes() || known == other.as_bytes();
+    let found = members.iter().rev().find(|(known, _)| is(known))?;
+    (found.1 != b"null").then_some(found.1)
+}
+
+fn number(text: &[u8]) -> u64 {
+    std::str::from_utf8(inside(text)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
