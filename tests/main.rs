@@ -47,6 +47,8 @@ mod servers;
 mod suppression;
 /// The dynamic symbols of the library.
 mod symbols;
+/// liblogtap's targets: a socket, a file.
+mod targets;
 
 /// Programs that no library can be loaded into: static ones and Go's.
 mod unreachable;

@@ -40,6 +40,15 @@ typedef uint64_t LOGTAP_AtomicU64;
 // Longest path in a frame.
 #define LOGTAP_MAX_PATH 4096
 
+// First eight bytes of the page.
+#define LOGTAP_RAW_MAGIC 3554308094792527724
+
+// The target is `socket:`.
+#define LOGTAP_KIND_SOCKET 1
+
+// The target is `file:`.
+#define LOGTAP_KIND_FILE 2
+
 // Bytes of a record's header.
 #define LOGTAP_HEADER_SIZE 48
 

@@ -15,17 +15,19 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use logtap_wire::identity::Streams;
 use logtap_wire::ring::Geometry;
-use logtap_wire::settings::{self, OnFull};
+use logtap_wire::settings::{self, MAX_FILE_PATH, OnFull, Target};
 
-/// Longest directory of a target: a socket's path must fit beside it.
-const MAX_DIRECTORY: usize = 96;
 /// Longest list of file patterns.
 const MAX_PATTERNS: usize = 8192;
 
+/// Longest pause between two attempts to connect that can be asked for, in seconds.
+const LONGEST_PAUSE: u32 = 86_400;
+
 /// What the environment asks for.
 pub(crate) struct Settings {
-    directory: [u8; MAX_DIRECTORY],
-    directory_length: usize,
+    form: Form,
+    path: [u8; MAX_FILE_PATH],
+    path_length: usize,
     patterns: [u8; MAX_PATTERNS],
     patterns_length: usize,
     pub(crate) stdout: bool,
@@ -35,10 +37,26 @@ pub(crate) struct Settings {
     pub(crate) suppress_files: bool,
     pub(crate) on_full: OnFull,
     pub(crate) full_ring: Geometry,
+    /// Bytes that may wait for a `socket:` target.
+    pub(crate) queue_size: u32,
+    /// Seconds, see [`settings::TARGET_FIRST_CONNECT`].
+    pub(crate) first_connect: u32,
+    /// Seconds, see [`settings::TARGET_RECONNECT`].
+    pub(crate) reconnect: u32,
+    /// Milliseconds, see [`settings::EXIT_WAIT`].
+    pub(crate) exit_wait: u32,
+    pub(crate) line_buffered: bool,
     pub(crate) fine_clock: bool,
     pub(crate) debug: bool,
     /// What the streams are, if somebody says so.
     pub(crate) streams: Option<Streams>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Tap,
+    Socket,
+    File,
 }
 
 /// Why the library stays inert.
@@ -58,8 +76,9 @@ struct Stored(UnsafeCell<Settings>);
 unsafe impl Sync for Stored {}
 
 static SETTINGS: Stored = Stored(UnsafeCell::new(Settings {
-    directory: [0; MAX_DIRECTORY],
-    directory_length: 0,
+    form: Form::File,
+    path: [0; MAX_FILE_PATH],
+    path_length: 0,
     patterns: [0; MAX_PATTERNS],
     patterns_length: 0,
     stdout: false,
@@ -69,6 +88,11 @@ static SETTINGS: Stored = Stored(UnsafeCell::new(Settings {
     suppress_files: false,
     on_full: OnFull::Drop,
     full_ring: Geometry::of_size(settings::DEFAULT_RING_SIZE),
+    queue_size: settings::DEFAULT_QUEUE_SIZE,
+    first_connect: settings::DEFAULT_FIRST_CONNECT,
+    reconnect: settings::DEFAULT_RECONNECT,
+    exit_wait: settings::DEFAULT_EXIT_WAIT,
+    line_buffered: false,
     fine_clock: false,
     debug: false,
     streams: None,
@@ -83,9 +107,32 @@ pub(crate) fn get() -> Option<&'static Settings> {
 }
 
 impl Settings {
+    /// Where the copies go.
+    pub(crate) fn target(&self) -> Target<'_> {
+        let path = &self.path[..self.path_length];
+        match self.form {
+            Form::Tap => Target::Tap(path),
+            Form::Socket => Target::Socket(path),
+            Form::File => Target::File(path),
+        }
+    }
+
     /// The tap directory.
     pub(crate) fn directory(&self) -> &[u8] {
-        &self.directory[..self.directory_length]
+        &self.path[..self.path_length]
+    }
+
+    /// Takes a target whose path is not too long.
+    fn set_target(&mut self, target: &Target<'_>) {
+        self.form = match target {
+            Target::Tap(_) => Form::Tap,
+            Target::Socket(_) => Form::Socket,
+            Target::File(_) => Form::File,
+        };
+        if let Some(room) = self.path.get_mut(..target.path().len()) {
+            room.copy_from_slice(target.path());
+            self.path_length = target.path().len();
+        }
     }
 
     /// The `:` list of file patterns; empty where no file is tapped.
@@ -103,7 +150,7 @@ impl Settings {
 pub(crate) unsafe fn read(block: *const *const u8) -> Result<&'static Settings, Refusal> {
     // SAFETY: nobody reads before `READ` is set.
     let settings = unsafe { &mut *SETTINGS.0.get() };
-    let mut target = None;
+    settings.set_target(&Target::File(settings::DEFAULT_TARGET_FILE));
     let mut suppress_stderr = None;
     let mut entry = block;
     let mut problem = None;
@@ -124,19 +171,18 @@ pub(crate) unsafe fn read(block: *const *const u8) -> Result<&'static Settings, 
         let Some(equals) = bytes.iter().position(|&byte| byte == b'=') else { continue };
         let (name, value) = (&bytes[..equals], &bytes[equals + 1..]);
         let Ok(name) = core::str::from_utf8(name) else { continue };
-        match apply(settings, name, value, &mut target, &mut suppress_stderr) {
+        match apply(settings, name, value, &mut suppress_stderr) {
             Ok(()) => {}
             Err(name) => problem = Some(name),
         }
     }
     settings.suppress_stderr = suppress_stderr.unwrap_or(settings.suppress_stdout);
-    let result = match (target, problem) {
-        (None, _) => Err(Refusal::NotAsked),
-        (_, Some(name)) => Err(Refusal::BadValue(name)),
-        _ if !settings.stdout && !settings.stderr && settings.patterns_length == 0 => {
+    let result = match problem {
+        Some(name) => Err(Refusal::BadValue(name)),
+        None if !settings.stdout && !settings.stderr && settings.patterns_length == 0 => {
             Err(Refusal::NotAsked)
         }
-        _ => Ok(()),
+        None => Ok(()),
     };
     READ.store(true, Ordering::Release);
     // SAFETY: written for the last time above.
@@ -148,7 +194,6 @@ fn apply(
     settings: &mut Settings,
     name: &str,
     value: &[u8],
-    target: &mut Option<()>,
     suppress_stderr: &mut Option<bool>,
 ) -> Result<(), &'static str> {
     fn need<T>(value: Option<T>, name: &'static str) -> Result<T, &'static str> {
@@ -156,11 +201,7 @@ fn apply(
     }
     match name {
         settings::TARGET => {
-            *target = Some(());
-            let directory = need(settings::tap_directory(value), settings::TARGET)?;
-            let room = need(settings.directory.get_mut(..directory.len()), settings::TARGET)?;
-            room.copy_from_slice(directory);
-            settings.directory_length = directory.len();
+            settings.set_target(&need(Target::parse(value), settings::TARGET)?);
         }
         settings::TAP_INTO => {
             let into = need(settings::tap_into(value), settings::TAP_INTO)?;
@@ -187,6 +228,22 @@ fn apply(
         settings::RING_SIZE => {
             let size = need(settings::ring_size(value), settings::RING_SIZE)?;
             settings.full_ring = Geometry::of_size(size);
+            settings.queue_size = size;
+        }
+        settings::TARGET_FIRST_CONNECT => {
+            let seconds = settings::time(value, LONGEST_PAUSE);
+            settings.first_connect = need(seconds, settings::TARGET_FIRST_CONNECT)?;
+        }
+        settings::TARGET_RECONNECT => {
+            let seconds = settings::time(value, LONGEST_PAUSE);
+            settings.reconnect = need(seconds, settings::TARGET_RECONNECT)?;
+        }
+        settings::EXIT_WAIT => {
+            let milliseconds = settings::time(value, settings::MAX_WAIT);
+            settings.exit_wait = need(milliseconds, settings::EXIT_WAIT)?;
+        }
+        settings::LINE_BUFFERED => {
+            settings.line_buffered = need(settings::truth(value), settings::LINE_BUFFERED)?;
         }
         settings::CLOCK => match value {
             b"fine" => settings.fine_clock = true,

@@ -28,6 +28,7 @@ pub(crate) use exported_shim;
 mod calls;
 mod copying;
 mod descriptors;
+mod ending;
 mod formatted;
 mod mapping;
 mod programs;

@@ -2,13 +2,14 @@
 //!
 //! It lives inside other people's processes, under any C library or none, put there by `LD_PRELOAD`. So:
 //! a hook never blocks (but for the bounded `wait:`), allocates, locks, panics, exits or changes errno; the
-//! application's own call runs first and exactly once; no descriptor and no thread is held; whatever
-//! does not work leaves the library inert. No tap is better than a hurt application.
+//! application's own call runs first and exactly once; no descriptor (but for the targets of liblogtap) and no
+//! thread is held; whatever does not work leaves the library inert. No tap is better than a hurt application.
 //!
 //! ```text
 //!  hooks/*   stdio/*      what the application calls; C edges only
 //!      └──┬─────┘
-//!       tap               the one road from a hook to a ring, and what happens when it is full
+//!       tap               the one road from a hook to a ring, and what happens when it is full; targets: to a
+//!    │                    socket or a file instead
 //!    ┌────┼────────┐
 //!  descriptors   rings    what a descriptor is (cached, invalidated)      the process's ring files
 //!    └────┬────────┘
@@ -45,4 +46,5 @@ mod stdio;
 mod streams;
 mod syscall;
 mod tap;
+mod targets;
 mod text;

@@ -80,6 +80,8 @@ symbols! {
     posix_spawn = "posix_spawn",
     posix_spawnp = "posix_spawnp",
     errno_location = "__errno_location",
+    _exit = "_exit",
+    _Exit = "_Exit",
 }
 
 static ADDRESSES: [AtomicUsize; NAMES.len()] = [const { AtomicUsize::new(0) }; NAMES.len()];

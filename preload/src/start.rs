@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use logtap_wire::CONTROL_FILE;
 use logtap_wire::control::{self, ControlPage};
 use logtap_wire::ring::COVERAGE_PLT;
+use logtap_wire::settings::Target;
 
 use crate::elf::ProgramHeaders;
 use crate::environment::{self, Refusal, Settings};
@@ -20,7 +21,7 @@ use crate::syscall::{
     self, CPath, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR, OrIgnore as _, RAMFS_MAGIC, TMPFS_MAGIC,
 };
 use crate::text::Text;
-use crate::{clock, descriptors, directory, original, rings, state, stdio, streams};
+use crate::{clock, descriptors, directory, original, rings, state, stdio, streams, targets};
 
 /// Sixteen random bytes that the kernel gives to every program that it starts.
 static RANDOM: AtomicUsize = AtomicUsize::new(0);
@@ -107,12 +108,22 @@ fn start(settings: &'static Settings) -> Result<(), Refusal> {
     }
     state::set_on_full(settings.on_full);
     state::remember_process();
+    if !matches!(settings.target(), Target::Tap(_)) {
+        targets::start(settings).map_err(Refusal::Missing)?;
+        streams::find_without_directory(settings);
+        descriptors::start();
+        state::add_coverage(COVERAGE_PLT | stdio::patch());
+        stdio::line_buffer_stdout();
+        state::activate();
+        return Ok(());
+    }
     let page = map_control(settings).map_err(Refusal::Missing)?;
     // SAFETY: just mapped, and never taken away.
     unsafe { state::set_control(page) };
     streams::find(settings, rings::pid_namespace());
     descriptors::start();
     state::add_coverage(COVERAGE_PLT | stdio::patch());
+    stdio::line_buffer_stdout();
     state::activate();
     // A process that owns a tapped stream gets its ring now, while it may still make system calls.
     let owns = [1, 2].into_iter().any(|descriptor| descriptors::class(descriptor).is_some());
@@ -205,7 +216,7 @@ fn complain(refusal: Refusal) {
     text.push(b"[liblogtap ").push_number(u64::from(syscall::process_id())).push(b"] ");
     match refusal {
         Refusal::NotAsked => {
-            text.push(b"inactive: LLT_TARGET is not set, or nothing is to be tapped")
+            text.push(b"inactive: nothing is to be tapped (LLT_TAP_INTO, LLT_TAP_FILE)")
         }
         Refusal::BadValue(name) => {
             text.push(b"inactive: the value of ").push(name.as_bytes()).push(b" cannot be read")

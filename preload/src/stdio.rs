@@ -13,7 +13,7 @@ use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::hooks::original;
-use crate::{descriptors, original};
+use crate::{descriptors, environment, original};
 
 mod glibc;
 mod musl;
@@ -38,6 +38,32 @@ pub(crate) fn patch() -> u32 {
         FORMATS_INSIDE.store(true, Ordering::Relaxed);
     }
     coverage
+}
+
+/// Lets C's standard output be written line by line, if that is asked for. Called once, before the program runs.
+pub(crate) fn line_buffer_stdout() {
+    let Some(address) = original::global(b"stdout") else { return };
+    // SAFETY: `stdout` is a pointer to a FILE, in the program where that has a copy of it.
+    let file = unsafe { *(address as *const *mut c_void) };
+    line_buffer(file);
+}
+
+/// Lets a FILE be written line by line, if that is asked for. Nothing was written to it yet.
+fn line_buffer(file: *mut c_void) {
+    type SetVBuf = unsafe extern "C" fn(*mut c_void, *mut u8, i32, usize) -> i32;
+    const IOLBF: i32 = 1;
+    let asked = environment::get().is_some_and(|settings| settings.line_buffered);
+    if !asked || file.is_null() {
+        return;
+    }
+    if let Some(address) = original::global(b"setvbuf") {
+        // SAFETY: the C library's function of this type.
+        let setvbuf = unsafe { core::mem::transmute::<usize, SetVBuf>(address) };
+        let before = errno();
+        // SAFETY: a FILE of that library. Without a buffer of ours it only changes the mode.
+        unsafe { setvbuf(file, core::ptr::null_mut(), IOLBF, 0) };
+        set_errno(before);
+    }
 }
 
 /// Whether `dprintf` writes in a way that only its own hook sees.
@@ -70,6 +96,11 @@ pub(crate) unsafe fn opened(file: *mut c_void) {
     if !file.is_null() {
         // SAFETY: the caller's promise.
         unsafe { musl::adopt(file.cast()) };
+        let asked = environment::get().is_some_and(|settings| settings.line_buffered);
+        // SAFETY: the caller's promise.
+        if asked && descriptors::class(unsafe { descriptor(file) }).is_some() {
+            line_buffer(file);
+        }
     }
 }
 

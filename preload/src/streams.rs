@@ -27,6 +27,8 @@ use crate::text::Text;
 /// Inode of the first pid namespace of a machine (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
+mod ancestors;
+
 struct Known(UnsafeCell<Streams>);
 
 // SAFETY: written once before the hooks are active, and only read afterwards.
@@ -44,9 +46,42 @@ pub(crate) fn find(settings: &Settings, pid_namespace: u64) {
         Some(streams) => streams,
         None => published(settings.directory(), pid_namespace),
     };
+    set(streams);
+}
+
+/// The same where there is no directory to publish them in: told by `LLT_STREAMS`, or those of the topmost process that
+/// was started with the library's variables too, or this process's own.
+pub(crate) fn find_without_directory(settings: &Settings) {
+    let known = settings.streams.or_else(|| ancestors::topmost_tapped().and_then(of_process));
+    set(known.unwrap_or_else(|| of_descriptors(b"/proc/self/fd/")));
+}
+
+fn set(streams: Streams) {
     // SAFETY: the hooks are not active yet.
     unsafe { *KNOWN.0.get() = streams };
     ARE_ONE.store(streams.are_one(), Ordering::Relaxed);
+}
+
+/// The streams of another process; nothing where it may not be looked at.
+fn of_process(process: u32) -> Option<Streams> {
+    let mut directory = Text::<32>::new();
+    directory.push(b"/proc/").push_number(u64::from(process)).push(b"/fd/");
+    let streams = of_descriptors(directory.bytes());
+    (streams != Streams::default()).then_some(streams)
+}
+
+/// The streams behind the descriptors 1 and 2 of such a directory. One that is /dev/null counts by its number.
+fn of_descriptors(directory: &[u8]) -> Streams {
+    let of = |number: &[u8]| {
+        let mut path = Text::<40>::new();
+        path.push(directory).push(number);
+        match path.path().and_then(|path| syscall::status(AT_FDCWD, path).ok()) {
+            Some(status) if status.is_null() => Recognise::Number,
+            Some(status) => Recognise::Object(status.identity),
+            None => Recognise::Never,
+        }
+    };
+    Streams { stdout: of(b"1"), stderr: of(b"2") }
 }
 
 /// Whether stdout and stderr are one object.

@@ -13,6 +13,8 @@ mod arch;
 #[path = "syscall/x86_64.rs"]
 mod arch;
 
+pub(crate) mod streams;
+
 pub(crate) use arch::number;
 
 /// An error number of the kernel.

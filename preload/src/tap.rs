@@ -10,7 +10,7 @@ use logtap_wire::settings::OnFull;
 
 use crate::descriptors::{self, Class, Stream};
 use crate::syscall::{self, OrIgnore as _};
-use crate::{clock, files, frames, rings, state};
+use crate::{clock, files, frames, rings, state, targets};
 
 /// A process that has written so many bytes through the starter ring gets a full one, before the starter runs over.
 const STARTER_SERVES: u32 = 16 << 10;
@@ -28,7 +28,7 @@ static BYTES: AtomicU32 = AtomicU32::new(0);
 /// Copies what a call has written.
 #[inline]
 pub(crate) fn copy(class: Class, parts: &[Part], length: usize) {
-    let Some(control) = state::control() else { return };
+    let Some(control) = state::control() else { return targets::copy(class, parts, length) };
     let count = COUNT.load(Ordering::Relaxed).wrapping_add(1);
     COUNT.store(count, Ordering::Relaxed);
     if count % EXPIRE_AFTER == 0 {
@@ -63,7 +63,7 @@ fn grow() {
 
 /// Takes a write instead of its original. False: the original must be called.
 pub(crate) fn suppress(class: Class, parts: &[Part], length: usize) -> bool {
-    let Some(control) = state::control() else { return false };
+    let Some(control) = state::control() else { return targets::suppress(class, parts, length) };
     let Some(ring) = rings::current().or_else(|| rings::next(false)) else { return false };
     if length == 0 || !is_lease_fresh(control, &ring) {
         return false;
@@ -101,7 +101,7 @@ pub(crate) fn note(note: Note, text: &[u8]) {
 /// Counts bytes that reached a tapped stream in a way that cannot be copied.
 #[cold]
 pub(crate) fn count_uncopied(class: Class, length: usize) {
-    let Some(control) = state::control() else { return };
+    let Some(control) = state::control() else { return targets::count_uncopied(length) };
     let ring = rings::current().or_else(|| rings::next(false));
     match ring.and_then(|ring| Some((ring, slot(class.stream, &ring)?))) {
         Some((ring, slot)) => {

@@ -7,6 +7,8 @@
 //!  DIR/streams-KEY      what the container's stdout and stderr are                     [`identity`]
 //! ```
 //!
+//! A process whose target is `socket:` or `file:` has one page of counts instead of all that: [`raw`].
+//!
 //! The crate allocates nothing, makes no system call, imports nothing and works without std.
 //! It holds layouts and the two halves of the ring protocol; files and mappings belong to others.
 //!
@@ -22,6 +24,7 @@ pub mod control;
 pub mod frame;
 pub mod identity;
 pub mod pattern;
+pub mod raw;
 pub mod record;
 pub mod ring;
 pub mod settings;

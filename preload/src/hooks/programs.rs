@@ -1,6 +1,7 @@
 //! Programs that this process starts: noted in the ring, so that the collector can tell which of them it cannot see.
 //!
-//! The calls themselves are passed on as they came: no argument and no environment is changed.
+//! The calls themselves are passed on as they came: no argument and no environment is changed. What waits for a
+//! `socket:` target is sent before an exec, as at the program's end.
 //!
 //! # Safety
 //!
@@ -14,7 +15,7 @@ use logtap_wire::record::Note;
 use super::{answer, original};
 use crate::environment::c_string;
 use crate::syscall::{number, raw};
-use crate::{original, rings, state, tap};
+use crate::{original, rings, state, tap, targets};
 
 type Strings = *const *const u8;
 
@@ -70,6 +71,7 @@ fn own_environment() -> Strings {
 
 #[cfg_attr(panic = "abort", unsafe(no_mangle))]
 unsafe extern "C" fn execve(path: *const u8, arguments: Strings, environment: Strings) -> i32 {
+    targets::flush();
     // SAFETY: the caller's arguments, here and below.
     unsafe { note(path, environment) };
     match original!(execve: unsafe extern "C" fn(*const u8, Strings, Strings) -> i32) {
@@ -87,6 +89,7 @@ macro_rules! executing {
     ($($name:ident),*) => {$(
         #[cfg_attr(panic = "abort", unsafe(no_mangle))]
         unsafe extern "C" fn $name(path: *const u8, arguments: Strings) -> i32 {
+            targets::flush();
             // SAFETY: the caller's arguments, here and below.
             unsafe { note(path, own_environment()) };
             let next = original!($name: unsafe extern "C" fn(*const u8, Strings) -> i32);
@@ -99,6 +102,7 @@ executing!(execv, execvp);
 
 #[cfg_attr(panic = "abort", unsafe(no_mangle))]
 unsafe extern "C" fn execvpe(name: *const u8, arguments: Strings, environment: Strings) -> i32 {
+    targets::flush();
     // SAFETY: the caller's arguments, here and below.
     unsafe { note(name, environment) };
     let next = original!(execvpe: unsafe extern "C" fn(*const u8, Strings, Strings) -> i32);
@@ -143,6 +147,7 @@ unsafe extern "C" fn before_execl(path: *const u8, which: u32) -> usize {
         // Its environment comes last among its arguments: not looked at.
         _ => (Original::execle, core::ptr::null()),
     };
+    targets::flush();
     // SAFETY: the caller's arguments.
     unsafe { note(path, environment) };
     original::address(original)
@@ -230,6 +235,7 @@ super::exported_shim!(execle => "logtap_execle");
 
 #[cfg_attr(panic = "abort", unsafe(no_mangle))]
 unsafe extern "C" fn fexecve(descriptor: i32, arguments: Strings, environment: Strings) -> i32 {
+    targets::flush();
     // SAFETY: the caller's arguments, here and below.
     unsafe { note(c"(descriptor)".as_ptr().cast(), environment) };
     let next = original!(fexecve: unsafe extern "C" fn(i32, Strings, Strings) -> i32);

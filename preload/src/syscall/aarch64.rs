@@ -69,6 +69,12 @@ pub(crate) mod number {
     pub(crate) const IO_URING_SETUP: usize = 425;
     pub(crate) const CLOSE_RANGE: usize = 436;
     pub(crate) const OPENAT2: usize = 437;
+    pub(crate) const EXIT_GROUP: usize = 94;
+    pub(crate) const CONNECT: usize = 203;
+    pub(crate) const RT_SIGPROCMASK: usize = 135;
+    pub(crate) const GETTID: usize = 178;
+    pub(crate) const TGKILL: usize = 131;
+    pub(crate) const PPOLL: usize = 73;
     /// Not calls of this architecture: numbers that nobody uses.
     pub(crate) const DUP2: usize = usize::MAX;
     pub(crate) const OPEN: usize = usize::MAX - 1;

@@ -69,6 +69,12 @@ pub(crate) mod number {
     pub(crate) const IO_URING_SETUP: usize = 425;
     pub(crate) const CLOSE_RANGE: usize = 436;
     pub(crate) const OPENAT2: usize = 437;
+    pub(crate) const EXIT_GROUP: usize = 231;
+    pub(crate) const CONNECT: usize = 42;
+    pub(crate) const RT_SIGPROCMASK: usize = 14;
+    pub(crate) const GETTID: usize = 186;
+    pub(crate) const TGKILL: usize = 234;
+    pub(crate) const PPOLL: usize = 271;
     /// Not a call of newer architectures, as the next two.
     pub(crate) const DUP2: usize = 33;
     pub(crate) const OPEN: usize = 2;
