@@ -174,7 +174,7 @@ fn tell_counts() {
 
 /// Whether this process runs in its parent's memory.
 fn is_vfork_child() -> bool {
-    syscall::process_id() != state::process()
+    !state::has_own_memory()
 }
 
 /// Lets tapped classes be looked up again now and then, as a collector would.

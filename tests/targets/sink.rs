@@ -21,11 +21,14 @@ pub(super) struct Sink {
     accepting: Option<JoinHandle<()>>,
 }
 
+/// What came over one connection.
+type Text = Arc<Mutex<Vec<u8>>>;
+
 #[derive(Default)]
 struct State {
     is_over: AtomicBool,
     is_reading: AtomicBool,
-    connections: Mutex<Vec<(UnixStream, Arc<Mutex<Vec<u8>>>)>>,
+    connections: Mutex<Vec<(UnixStream, Text)>>,
 }
 
 impl Sink {
