@@ -9,7 +9,7 @@
 #![expect(unsafe_code, reason = "calls the kernel's vDSO")]
 
 use core::mem::transmute;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::elf;
 
@@ -19,6 +19,10 @@ const MONOTONIC_COARSE: i32 = 6;
 
 static FUNCTION: AtomicUsize = AtomicUsize::new(0);
 static FINE: AtomicBool = AtomicBool::new(false);
+/// The tick of the monotonic clock at which both clocks were read last.
+static TICK: AtomicU64 = AtomicU64::new(0);
+/// How far the other clock was ahead of it then, modulo 2^64.
+static AHEAD: AtomicU64 = AtomicU64::new(0);
 
 type ClockGetTime = unsafe extern "C" fn(i32, *mut [u64; 2]) -> i32;
 
@@ -52,6 +56,23 @@ pub(crate) fn now() -> u64 {
 #[inline(always)]
 pub(crate) fn monotonic() -> u64 {
     get(MONOTONIC_COARSE)
+}
+
+/// What [`now`] says, where `monotonic` was just read: the coarse clocks stand still between two ticks, and
+/// move together, so one of them is read instead of both. A step of the clock shows from the next tick on.
+///
+/// Threads may mix their stores: the distance of the clocks is the same for all of them but at a step.
+#[inline(always)]
+pub(crate) fn now_at(monotonic: u64) -> u64 {
+    if TICK.load(Ordering::Acquire) == monotonic && !FINE.load(Ordering::Relaxed) {
+        return monotonic.wrapping_add(AHEAD.load(Ordering::Relaxed));
+    }
+    let now = now();
+    if now != 0 && monotonic != 0 {
+        AHEAD.store(now.wrapping_sub(monotonic), Ordering::Relaxed);
+        TICK.store(monotonic, Ordering::Release);
+    }
+    now
 }
 
 #[inline(always)]

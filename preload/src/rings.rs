@@ -13,8 +13,8 @@ use logtap_wire::ring::{
 
 use crate::environment::{self, Settings};
 use crate::syscall::{
-    self, AT_FDCWD, CPath, LOCK_NB, LOCK_SH, MADV_DONTDUMP, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR,
-    OrIgnore as _,
+    self, AT_FDCWD, CPath, LOCK_NB, LOCK_SH, MADV_DONTDUMP, MADV_POPULATE_WRITE, O_CREAT, O_EXCL,
+    O_NOFOLLOW, O_RDWR, OrIgnore as _,
 };
 use crate::text::Text;
 use crate::{clock, directory, start, state};
@@ -23,6 +23,8 @@ use crate::{clock, directory, start, state};
 const MAX_RINGS: u32 = 16;
 /// After a failure the next try comes so many nanoseconds later.
 const RETRY_AFTER: u64 = 1_000_000_000;
+/// Largest ring whose pages are mapped when it is made. A larger one would keep its maker too long.
+const MAPPED_AT_ONCE: u64 = 2 << 20;
 /// Descriptors that are needed for a moment while the application runs go above this number.
 const OUT_OF_THE_WAY: i32 = 200;
 
@@ -198,6 +200,10 @@ fn fill(
     syscall::allocate(file, geometry.file_size()).ok()?;
     let address = syscall::map_shared(file, geometry.file_size() as usize).ok()?;
     syscall::advise(address, geometry.file_size() as usize, MADV_DONTDUMP).or_ignore();
+    if geometry != STARTER && geometry.file_size() <= MAPPED_AT_ONCE {
+        // Its pages were allocated above; mapping them here spares the first lap a fault for each.
+        syscall::advise(address, geometry.file_size() as usize, MADV_POPULATE_WRITE).or_ignore();
+    }
     let header = address.cast::<Header>();
     // SAFETY: a fresh mapping of the ring's size that nobody else has seen; the file is zeros.
     unsafe {

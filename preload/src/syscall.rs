@@ -46,6 +46,8 @@ pub(crate) const MAP_PRIVATE: u32 = 2;
 pub(crate) const MAP_ANONYMOUS: u32 = 0x20;
 pub(crate) const MADV_DONTDUMP: u32 = 16;
 pub(crate) const MADV_WIPEONFORK: u32 = 18;
+/// Maps pages that are there, for writing (Linux 5.14; older kernels refuse it and map them one by one).
+pub(crate) const MADV_POPULATE_WRITE: u32 = 23;
 pub(crate) const TMPFS_MAGIC: u64 = 0x0102_1994;
 pub(crate) const RAMFS_MAGIC: u64 = 0x8584_58f6;
 

@@ -65,22 +65,31 @@ fn grow() {
 pub(crate) fn suppress(class: Class, parts: &[Part], length: usize) -> bool {
     let Some(control) = state::control() else { return targets::suppress(class, parts, length) };
     let Some(ring) = rings::current().or_else(|| rings::next(false)) else { return false };
-    if length == 0 || !is_lease_fresh(control, &ring) {
+    let now = clock::monotonic();
+    if length == 0 || !is_lease_fresh(control, &ring, now) {
         return false;
     }
-    let write = prepare(parts, length, FLAG_SUPPRESSED);
-    let put = |ring: &Ring| match slot(class.stream, ring) {
-        Some(slot) => ring.put(&control.ticket.next, hint(), &Write { slot, ..write }).is_ok(),
-        None => false,
-    };
-    if put(&ring) {
+    let write = Write { time: clock::now_at(now), ..timeless(parts, length, FLAG_SUPPRESSED) };
+    if let Some(slot) = slot(class.stream, &ring)
+        && ring.put(&control.ticket.next, hint(), &Write { slot, ..write }).is_ok()
+    {
         return true;
     }
+    suppress_elsewhere(control, class, ring, &write)
+}
+
+/// The same where the ring has no room: in the next one, or after a wait.
+#[cold]
+fn suppress_elsewhere(control: &ControlPage, class: Class, ring: Ring, write: &Write<'_>) -> bool {
+    let put = |ring: &Ring| match slot(class.stream, ring) {
+        Some(slot) => ring.put(&control.ticket.next, hint(), &Write { slot, ..*write }).is_ok(),
+        None => false,
+    };
     let ring = room(ring, NoRoom { held: 1 });
     // What can never fit is not worth a wait.
     let capacity = ring.geometry().lanes as usize * ring.geometry().lane_size as usize;
-    put(&ring)
-        || (length < capacity / 2 && with_patience(|| if put(&ring) { Ok(()) } else { Err(true) }))
+    let fits = write.length < capacity / 2;
+    put(&ring) || (fits && with_patience(|| if put(&ring) { Ok(()) } else { Err(true) }))
 }
 
 /// Leaves a note of the library in the ring, if there is one with room.
@@ -117,7 +126,12 @@ pub(crate) fn count_uncopied(class: Class, length: usize) {
 
 #[inline(always)]
 fn prepare(parts: &[Part], length: usize, flags: u8) -> Write<'_> {
-    Write { slot: SLOT_STDOUT, flags, pid: state::process(), time: clock::now(), parts, length }
+    Write { time: clock::now(), ..timeless(parts, length, flags) }
+}
+
+#[inline(always)]
+fn timeless(parts: &[Part], length: usize, flags: u8) -> Write<'_> {
+    Write { slot: SLOT_STDOUT, flags, pid: state::process(), time: 0, parts, length }
 }
 
 #[inline(always)]
@@ -239,24 +253,25 @@ pub(crate) fn with_patience(mut attempt: impl FnMut() -> Result<(), bool>) -> bo
 
 /// Whether the collector gave a sign of life within the lease.
 fn is_collector_alive(control: &ControlPage) -> bool {
-    is_fresh(control.collector.lease.load(Ordering::Relaxed))
+    is_fresh(control.collector.lease.load(Ordering::Relaxed), clock::monotonic())
 }
 
 /// Whether the collector takes care of this ring. One that it has not met yet counts as taken care of while the
 /// collector lives at all.
-fn is_lease_fresh(control: &ControlPage, ring: &Ring) -> bool {
+#[inline(always)]
+fn is_lease_fresh(control: &ControlPage, ring: &Ring, now: u64) -> bool {
     let header = ring.header();
     if header.state.load(Ordering::Relaxed) & STATE_RETIRED != 0 {
         return false;
     }
     match header.lease.load(Ordering::Relaxed) {
-        0 => is_collector_alive(control),
-        lease => is_fresh(lease),
+        0 => is_fresh(control.collector.lease.load(Ordering::Relaxed), now),
+        lease => is_fresh(lease, now),
     }
 }
 
-fn is_fresh(lease: u64) -> bool {
-    let now = clock::monotonic();
+#[inline(always)]
+fn is_fresh(lease: u64, now: u64) -> bool {
     // A lease from the future is another boot's or another time namespace's.
     lease != 0 && now != 0 && lease <= now + LEASE_NANOSECONDS && now < lease + LEASE_NANOSECONDS
 }

@@ -304,9 +304,13 @@ impl Ring {
         let data = unsafe { self.base.add(DATA_OFFSET + lane as usize * lane_size) };
         let at = head as usize & (lane_size - 1);
         if at + HEADER_SIZE + length <= lane_size && write.parts.len() == 1 {
-            // SAFETY: the record does not reach the lane's end, the lane is held, and positions are
-            // multiples of 8 in a page-aligned mapping.
-            unsafe { data.add(at).cast::<[u64; 6]>().write(header) };
+            for (index, word) in header.into_iter().enumerate() {
+                // Word by word: an array would be put together in memory and read back in wider pieces,
+                // which the processor cannot forward from its stores.
+                // SAFETY: the record does not reach the lane's end, the lane is held, and positions are
+                // multiples of 8 in a page-aligned mapping.
+                unsafe { data.add(at).cast::<u64>().add(index).write(word) };
+            }
             // SAFETY: the application's buffer has `skip + length` bytes: its own call has just read
             // them (or is about to, when suppressed), and it does not overlap our mapping.
             unsafe {
