@@ -8,5 +8,7 @@ mod tap;
 mod calls;
 /// Killed or stopped after every single instruction of one write.
 mod fire;
+/// Writes of every length.
+mod lengths;
 /// The reader of rings in C.
 mod reader;

@@ -11,14 +11,23 @@ use crate::support::workspace::{Workspace, command, library};
 #[test]
 fn a_suppressed_file_stays_empty_and_the_capture_has_all() {
     let workspace = Workspace::new();
+    let now = || {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        i128::try_from(since.expect("after 1970").as_nanos()).expect("a small number")
+    };
+    let from = now();
     let script = "i=0; while [ $i -lt 300 ]; do echo line $i >>a.log; i=$((i+1)); done; echo done";
     let words = ["-q", "--file", "a.log", "--suppress=file", "--", "sh", "-c", script];
     let outcome = tapped(workspace.path(), &words);
     assert_eq!(outcome.stdout, b"done\n");
     let left = std::fs::read(workspace.join("a.log")).expect("the shell made it");
     assert_eq!(String::from_utf8_lossy(&left), "");
-    let caught =
-        capture::of_file(&capture::read(&workspace.join("capture")), &workspace.join("a.log"));
+    let captured = capture::read(&workspace.join("capture"));
+    // The time is that of the write, to a tick of the coarse clock; equal ones are moved apart by nanoseconds.
+    let tick = 1_000_000_000;
+    let times = from - tick..now() + tick;
+    assert!(captured.iter().all(|line| times.contains(&line.timestamp)), "{times:?}: {captured:?}");
+    let caught = capture::of_file(&captured, &workspace.join("a.log"));
     let expected: Vec<Vec<u8>> = (0..300).map(|line| format!("line {line}").into_bytes()).collect();
     assert_eq!(difference(&expected, &caught, Order::Total), None);
 }
