@@ -29,9 +29,10 @@ const WRITE_BASE: usize = 56;
 const WRITE: usize = 72;
 const BUFFER: usize = 88;
 const BUFFER_SIZE: usize = 96;
+const LINE_END: usize = 144;
 const FLAG_ERROR: u32 = 32;
+const FLAG_OWN_BUFFER: u32 = 64;
 
-type Write = unsafe extern "C" fn(*mut u8, *const u8, usize) -> usize;
 type Close = unsafe extern "C" fn(*mut u8) -> i32;
 
 /// musl's own `__stdio_write`, `__stdout_write` and `__stdio_close`.
@@ -126,22 +127,21 @@ pub(super) unsafe fn adopt(file: *mut u8) {
     }
 }
 
-/// The first write to stdout: musl finds out there whether it is a terminal. Its function is called with nothing to
-/// write (and an empty buffer), which does just that.
+/// The first write to stdout, where musl finds out whether it is a terminal (`__stdout_write`): a terminal is written
+/// line by line, unless the program has chosen a buffer.
 unsafe extern "C" fn write_first(file: *mut u8, buffer: *const u8, length: usize) -> usize {
-    // SAFETY: FILE's fields, and musl's own function.
+    const TIOCGWINSZ: usize = 0x5413;
+    // SAFETY: FILE's fields; the kernel writes one struct winsize of eight bytes.
     unsafe {
-        let first = transmute::<usize, Write>(FIRST_WRITE.load(Ordering::Relaxed));
-        let (base, position) =
-            (field::<usize>(file, WRITE_BASE), field::<usize>(file, WRITE_POSITION));
-        let pending = *position;
-        *position = *base;
-        let buffered_base = *base;
-        // An empty vector is written: no bytes, and nothing that the application could see.
-        first(file, buffer, 0);
-        *base = buffered_base;
-        *position = pending;
         *field::<usize>(file, WRITE) = write as *const () as usize;
+        if *field::<u32>(file, FLAGS) & FLAG_OWN_BUFFER == 0 {
+            let mut size = [0_u64; 1];
+            let descriptor = *field::<i32>(file, DESCRIPTOR) as usize;
+            let arguments = [descriptor, TIOCGWINSZ, size.as_mut_ptr() as usize, 0, 0, 0];
+            if raw(number::IOCTL, arguments).is_err() {
+                *field::<i32>(file, LINE_END) = -1;
+            }
+        }
         write(file, buffer, length)
     }
 }
@@ -165,27 +165,32 @@ unsafe extern "C" fn write(file: *mut u8, buffer: *const u8, length: usize) -> u
         unsafe { empty(file) };
         return length;
     }
-    let mut written = 0;
+    // Step by step as musl does it: the same calls, with the same empty parts.
+    let (mut written, mut skip) = (0, 0);
     let mut left = all;
     let mut failed = false;
-    while written < total {
-        let skip = usize::from(left[0].length == 0);
+    loop {
         let arguments = [descriptor as usize, left[skip..].as_ptr() as usize, 2 - skip, 0, 0, 0];
         // SAFETY: the FILE's own bytes and the caller's.
         let result = hooks::answer(unsafe { raw(number::WRITEV, arguments) });
-        if result <= 0 {
+        if result < 0 || result == 0 && total > 0 {
             failed = true;
             break;
         }
         let mut taken = result as usize;
         written += taken;
-        for part in &mut left {
-            let step = taken.min(part.length);
-            // SAFETY: within the part.
-            part.base = unsafe { part.base.add(step) };
-            part.length -= step;
-            taken -= step;
+        if written >= total {
+            break;
         }
+        if skip == 0 && taken > left[0].length {
+            taken -= left[0].length;
+            skip = 1;
+        }
+        let part = &mut left[skip];
+        let step = taken.min(part.length);
+        // SAFETY: within the part.
+        part.base = unsafe { part.base.add(step) };
+        part.length -= step;
     }
     if let (Some(class), true) = (class, written > 0) {
         tap::copy(class, &all, written);

@@ -26,6 +26,7 @@ pub(crate) mod number {
     pub(crate) const DUP: usize = 23;
     pub(crate) const DUP3: usize = 24;
     pub(crate) const FCNTL: usize = 25;
+    pub(crate) const IOCTL: usize = 29;
     pub(crate) const FLOCK: usize = 32;
     pub(crate) const UNLINKAT: usize = 35;
     pub(crate) const LINKAT: usize = 37;
