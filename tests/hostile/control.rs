@@ -32,6 +32,15 @@ fn jump_out_of_a_hook() {
     }
 }
 
+/// After each of the first instructions, which are those of the hook and of the ring; the program still has one to write
+/// into.
+#[test]
+fn jump_out_all_over_a_hook() {
+    if let Some(one) = Situation::new("gcc", "control", "jump_out_all_over_a_hook") {
+        one.several_writers().interrupted(600).compare();
+    }
+}
+
 #[test]
 fn cancelled_asynchronously() {
     for compiler in COMPILERS {

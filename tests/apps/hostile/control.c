@@ -111,6 +111,40 @@ static void jump_out_of_a_hook(void) {
     }
 }
 
+#ifdef __x86_64__
+/* The flag that stops a program after every instruction. */
+#define STEP_ON "lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp"
+#define STEP_OFF "lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp"
+
+static volatile long steps, last_step;
+static void steps_on(int number) {
+    (void)number;
+    if (++steps == last_step) siglongjmp(away, 1);
+}
+
+/* Out of the hook after each of its first instructions, one after the other: what it held then nobody ever gives back. */
+static void jump_out_all_over_a_hook(void) {
+    struct sigaction action = {.sa_handler = steps_on};
+    sigaction(SIGTRAP, &action, NULL);
+    for (last_step = 1; last_step < 600; last_step++) {
+        steps = 0;
+        if (sigsetjmp(away, 1) == 0) {
+            __asm__ volatile(STEP_ON ::: "memory", "cc");
+            ssize_t written = write(2, "t\n", 2);
+            __asm__ volatile(STEP_OFF ::: "memory", "cc");
+            need(written == 2);
+        }
+    }
+    for (int line = 0; line < 3000; line++) {
+        char text[64];
+        int length = snprintf(text, sizeof text, "line %d after all jumps\n", line);
+        need(write(1, text, length) == length);
+    }
+}
+#else
+static void jump_out_all_over_a_hook(void) {}
+#endif
+
 static void also_writes(int number) {
     (void)number;
     int saved = errno;
@@ -234,7 +268,7 @@ static void aborted(void) {
     abort();
 }
 
-SITUATIONS(A(errno_is_kept), A(nothing_at_all), A(jump_out_of_a_handler), A(jump_out_of_a_hook),
+SITUATIONS(A(errno_is_kept), A(nothing_at_all), A(jump_out_of_a_handler), A(jump_out_of_a_hook), A(jump_out_all_over_a_hook),
     A(handlers_that_write), A(cancelled_threads), A(cancelled_in_a_blocking_write),
     A(cancelled_asynchronously), A(exit_handlers_and_destructors), A(constructors),
     A(ended_without_handlers), A(aborted))

@@ -209,7 +209,7 @@ static void *writes_on(void *number) {
     /* On with it until the last child has ended, but never so much that the test takes long. */
     while (__atomic_load_n(&writers_go_on, __ATOMIC_RELAXED) || line < 100) {
         dprintf(1, "w%d line %d\n", (int)(long)number, line++);
-        usleep(200);
+        usleep(500);
     }
     return NULL;
 }
