@@ -141,6 +141,8 @@ impl Assembler {
     fn apply(&mut self, operation: &Operation<'_>) {
         match *operation {
             Operation::Record(ref record) => self.record(record),
+            // Told again by a collector that goes on with it.
+            Operation::Ring { ring, .. } if self.rings.contains_key(&ring) => {}
             Operation::Ring { ring, pid, namespace, name, executable, source } => {
                 let (source, more_labels) = split_source(source);
                 let executable = String::from_utf8_lossy(executable);
@@ -185,7 +187,13 @@ impl Assembler {
     fn record(&mut self, record: &Record<'_>) {
         let mut route =
             Route { ring: record.ring, pid: record.pid, slot: record.slot, aside: false };
-        let Some(mut at) = self.writer(route) else { return };
+        let Some(mut at) = self.writer(route) else {
+            // Whose it was is lost with a part of the spool: then it is lost too.
+            let totals = &mut self.account.counts.totals;
+            totals.lost_records += u64::from(record.flags & FRAGMENT == 0);
+            totals.lost_bytes = totals.lost_bytes.saturating_add(record.payload.len() as u64);
+            return;
+        };
         let open = self.writers.get(at).map_or(0, |assembly| assembly.open);
         if open != 0 && open != record.ticket {
             route.aside = true;

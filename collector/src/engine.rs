@@ -21,6 +21,7 @@ use crate::labels::LabelRules;
 use crate::outlet::{self, MemoryOutlet, Outlet};
 use crate::output::Output;
 use crate::push::{Push, PushReport, Source};
+use crate::resume;
 use crate::shared::Shared;
 use crate::sink::Sink;
 use crate::spool::Spool;
@@ -59,20 +60,10 @@ impl Collector {
                 (Outlet::Memory(outlet), source, assembler)
             }
             Some(spool) => {
-                let Spool { writer, reader, source, rules } =
-                    Spool::open(spool, lines, new_source())?;
-                let mut output = Output::new(source, detect_level);
-                output.skip_through(reader.acknowledged());
-                let mut assembler = Assembler::new(rules, labels, output);
-                if let Some(state) = reader.first_state()?
-                    && assembler.apply_chunk(0, &state).is_err()
-                {
-                    return Err(CollectorError::DamagedSpool {
-                        path: directory.path().to_owned(),
-                        reason: "its state cannot be read",
-                    });
-                }
-                (Outlet::Spool(writer), Source::Spool(reader), assembler)
+                let place = &spool.directory;
+                let mut spool = Spool::open(spool, lines, new_source())?;
+                let assembler = resume::assembler(&mut spool, place, &labels, detect_level)?;
+                (Outlet::Spool(spool.writer), Source::Spool(spool.reader), assembler)
             }
         };
         // Whoever is started from now on may rely on this collector, for example to suppress its first line.
@@ -97,6 +88,7 @@ impl Collector {
             rules: batch,
             undelivered: 0,
             last_error: None,
+            spool_is_busy: false,
         };
         let feeders = Feeders {
             messages: feeds_tx,

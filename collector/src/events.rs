@@ -15,6 +15,12 @@ pub(crate) enum Event {
     Kept { lines: u64, reason: String },
     /// Bytes of the spool could not be read.
     DamagedSpool { segment: u64, bytes: u64 },
+    /// It is not known with which line the spool begins: the count goes on behind the last one acknowledged.
+    LostState { acknowledged: u64 },
+    /// The spool has fewer lines than the sink has: the same.
+    LostLines { acknowledged: u64, last: u64 },
+    /// The spool cannot be read or written for now.
+    SpoolBusy { reason: String },
     /// The spool cannot be used any more.
     SpoolFailed { reason: String },
     /// Operations could not be read: a defect of ours, or of the memory.
@@ -48,6 +54,18 @@ pub(crate) fn report(event: &Event) {
         }
         Event::DamagedSpool { segment, bytes } => {
             tracing::error!(segment, bytes, "a part of the spool is damaged and was dropped");
+        }
+        Event::LostState { acknowledged } => {
+            tracing::error!(
+                acknowledged,
+                "the spool's state is lost; lines begun in it are dropped"
+            );
+        }
+        Event::LostLines { acknowledged, last } => {
+            tracing::error!(acknowledged, last, "the spool has fewer lines than were delivered");
+        }
+        Event::SpoolBusy { reason } => {
+            tracing::warn!(reason, "the spool cannot be used for now, trying again");
         }
         Event::SpoolFailed { reason } => {
             tracing::error!(reason, "the spool failed; nothing is delivered until a restart");

@@ -41,6 +41,7 @@ mod operation;
 mod outlet;
 mod output;
 mod push;
+mod resume;
 mod ring_reader;
 mod shared;
 mod slots;

@@ -30,6 +30,9 @@ const LONGEST_ASKED: Duration = Duration::from_secs(300);
 /// Pause between attempts once somebody wants to stop.
 const STOPPING_PAUSE: Duration = Duration::from_millis(100);
 
+/// Pause before a spool that could not be read is read again.
+const SPOOL_PAUSE: Duration = Duration::from_millis(200);
+
 /// What the push thread has to tell at its end.
 #[derive(Debug)]
 pub(crate) struct PushReport {
@@ -48,6 +51,8 @@ pub(crate) struct Push {
     pub(crate) rules: BatchRules,
     pub(crate) undelivered: u64,
     pub(crate) last_error: Option<String>,
+    /// The spool could not be used, and that was told.
+    pub(crate) spool_is_busy: bool,
 }
 
 /// Where chunks come from.
@@ -124,6 +129,11 @@ impl Push {
             },
             Source::Spool(spool) => match spool.next(patience) {
                 Ok(next) => next,
+                Err(error @ CollectorError::Spool { .. }) if self.shared.deadline().is_none() => {
+                    self.spool_busy(&error);
+                    std::thread::park_timeout(SPOOL_PAUSE);
+                    SpoolNext::Nothing
+                }
                 Err(error) => {
                     self.spool_failed(&error);
                     SpoolNext::Over
@@ -154,12 +164,22 @@ impl Push {
             }
             Source::Spool(spool) => {
                 waiting.clear();
-                if let Err(error) = spool.acknowledge(last) {
+                match spool.acknowledge(last) {
+                    Ok(()) => self.spool_is_busy = false,
                     // The sink has the lines; if we end now it gets them again, with their numbers.
-                    self.spool_failed(&error);
+                    Err(error) => self.spool_busy(&error),
                 }
             }
         }
+    }
+
+    /// What may pass: a full disk, no descriptor. Told once, until it has passed.
+    fn spool_busy(&mut self, error: &CollectorError) {
+        let reason = crate::command::explain(error);
+        if !std::mem::replace(&mut self.spool_is_busy, true) {
+            report(&Event::SpoolBusy { reason: reason.clone() });
+        }
+        self.last_error = Some(reason);
     }
 
     fn spool_failed(&mut self, error: &CollectorError) {

@@ -12,7 +12,11 @@
 //! sink has are passed over. Whatever was read from a ring but not yet released there is known by its position and not
 //! read twice. A segment goes when all its lines are acknowledged and the next one's state is written.
 //!
-//! Files are not synced: what a crash of the machine takes is what the page cache held.
+//! Files are not synced. A sync for each chunk would keep the drain thread from the rings for milliseconds at a time, and
+//! they would overflow: certain losses now against possible ones. So a spool on disk survives the collector and its
+//! container; what a crash of the machine takes is what the page cache held, beside the rings themselves, which are in
+//! memory. After it the spool is taken as far as it is whole, what was cut off is reported, and lines that come then get
+//! numbers that no sink has seen (module `resume`): none is taken for one that was delivered.
 
 mod reader;
 mod ring_table;
@@ -29,7 +33,7 @@ use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 
-pub(crate) use reader::{SpoolNext, SpoolReader};
+pub(crate) use reader::{FirstState, SpoolNext, SpoolReader};
 pub(crate) use ring_table::{Adoption, RingTable};
 pub(crate) use writer::SpoolWriter;
 
@@ -52,6 +56,8 @@ pub(crate) struct Spool {
     pub(crate) source: String,
     /// The rules by which its lines were made so far.
     pub(crate) rules: LineRules,
+    /// Segments that were there; those that were damaged are gone.
+    recovered: Vec<u64>,
 }
 
 /// What writer and reader share.
@@ -124,11 +130,35 @@ impl Spool {
             directory.clone(),
             config.size,
             config.size / SEGMENTS,
+            start,
             found,
             Arc::clone(&between),
         )?;
         let reader = SpoolReader::open(directory.clone(), start, between, lock)?;
-        Ok(Self { writer, reader, source, rules })
+        Ok(Self { writer, reader, source, rules, recovered: segments })
+    }
+
+    /// Hands out the chunks that were there when it was opened, in order: when they were taken, and their operations.
+    /// Before anything is put.
+    pub(crate) fn each_recovered(
+        &self,
+        directory: &Path,
+        mut each: impl FnMut(i64, &[u8]),
+    ) -> Result<(), CollectorError> {
+        for &number in &self.recovered {
+            let path = segment_path(directory, number);
+            let file = match File::open(&path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(failed("open", &path)(error)),
+            };
+            let length = file.metadata().map_err(failed("read", &path))?.len();
+            let mut walk = Walk::new(&file, length);
+            while let Some(frame) = walk.next().map_err(failed("read", &path))? {
+                each(frame.now, &frame.bytes);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -207,7 +237,9 @@ fn recover(directory: &Path, segments: &[u64]) -> Result<Recovered, CollectorErr
 }
 
 fn read_source(path: &Path) -> Result<Option<(String, LineRules)>, CollectorError> {
-    let text = fs::read_to_string(path).map_err(failed("read", path))?;
+    let bytes = fs::read(path).map_err(failed("read", path))?;
+    // Damaged, it is no source: then its lines are sent as those of another.
+    let text = String::from_utf8_lossy(&bytes);
     let mut lines = text.lines();
     if lines.next() != Some(MAGIC_LINE) {
         return Ok(None);

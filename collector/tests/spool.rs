@@ -14,7 +14,7 @@ fn start(tap: &Path, url: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logtap-collector"));
     command.arg("--tap").arg(tap).args(["--to", url, "--batch-age", "2", "--spool-size", "4M"]);
     command.args(["--line-timeout", "3600000"]);
-    let child = command.stderr(Stdio::null()).spawn().unwrap();
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_until(|| tap.join("control").exists() && tap.join("spool/acknowledged").exists());
     child
 }
@@ -168,4 +168,67 @@ fn what_is_in_the_spool_is_not_read_from_the_ring_again() {
     let expected: Vec<String> = (0..=10).map(|number| number.to_string()).collect();
     assert_eq!(texts(&receiver), expected);
     drop(writer);
+}
+
+/// Ten lines are delivered, the collector is killed and its spool spoilt: what is written afterwards comes, each line once.
+/// The ten come `again` where nobody can know any more which lines the spool holds.
+fn after_damage(again: bool, spoil: impl FnOnce(&Path)) {
+    let parent = memory();
+    let tap = parent.path().join("tap");
+    let receiver = OnceReceiver::default();
+    let url = receiver.serve();
+    let mut collector = start(&tap, &url);
+    let writer = Writer::new(&tap, STARTER);
+    let mut expected = Vec::new();
+    for number in 0..10 {
+        writer.write_waiting(7, SLOT_STDOUT, format!("{number}\n").as_bytes());
+        expected.push(number.to_string());
+    }
+    wait_until(|| texts(&receiver) == expected);
+    let acknowledged = tap.join("spool/acknowledged");
+    wait_until(|| std::fs::read(&acknowledged).unwrap().first() == Some(&10));
+    collector.kill().unwrap();
+    collector.wait().unwrap();
+    spoil(&tap.join("spool"));
+    expected.extend(if again { expected.clone() } else { Vec::new() });
+    for round in 0..2 {
+        let mut collector = start(&tap, &url);
+        for number in 0..5 {
+            let text = format!("after {round} {number}");
+            writer.write_waiting(7, SLOT_STDOUT, format!("{text}\n").as_bytes());
+            expected.push(text);
+        }
+        wait_until(|| texts(&receiver).len() >= expected.len());
+        assert_eq!(texts(&receiver), expected);
+        // The next one counts in the same way.
+        collector.kill().unwrap();
+        collector.wait().unwrap();
+    }
+    drop(writer);
+}
+
+#[test]
+fn lines_after_a_spool_that_was_cut_off_are_not_taken_for_delivered_ones() {
+    after_damage(false, |spool| {
+        let file = std::fs::File::options().write(true).open(spool.join("00000001.spool")).unwrap();
+        file.set_len(16).unwrap();
+    });
+}
+
+#[test]
+fn lines_of_a_spool_whose_state_is_lost_are_not_taken_for_delivered_ones() {
+    after_damage(true, |spool| {
+        std::fs::rename(spool.join("00000001.spool"), spool.join("00000005.spool")).unwrap();
+        std::fs::write(spool.join("00000005.state"), b"nonsense").unwrap();
+    });
+}
+
+#[test]
+fn a_spool_of_zeros_is_begun_again() {
+    after_damage(false, |spool| {
+        let file = std::fs::File::options().write(true).open(spool.join("00000001.spool")).unwrap();
+        let length = file.metadata().unwrap().len();
+        file.set_len(0).unwrap();
+        file.set_len(length).unwrap();
+    });
 }

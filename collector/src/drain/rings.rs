@@ -90,6 +90,8 @@ impl Drain {
                     }
                     Some(known) => {
                         reader.resume(&known.tails);
+                        // Known already, unless the assembler's state was lost.
+                        self.tell_ring(known.ring, name, &reader);
                         known.ring
                     }
                     None => self.begin_ring(name, &reader),
@@ -124,6 +126,11 @@ impl Drain {
             name: name.to_owned(),
             tails: reader.positions(),
         });
+        self.tell_ring(ring, name, reader);
+        ring
+    }
+
+    fn tell_ring(&mut self, ring: RingId, name: &str, reader: &RingReader) {
         Operation::Ring {
             ring,
             pid: reader.info.pid,
@@ -133,7 +140,6 @@ impl Drain {
             source: b"preload",
         }
         .write(&mut self.chunk.bytes);
-        ring
     }
 
     /// Ends what an earlier collector read from and is not there any more.

@@ -42,6 +42,17 @@ struct State {
     last_line: u64,
 }
 
+/// What is known of the point at which the spool begins.
+#[derive(Debug)]
+pub(crate) enum FirstState {
+    /// It begins with the first line of all.
+    New,
+    /// It begins with this.
+    Known(Vec<u8>),
+    /// It was damaged, or is gone.
+    Lost,
+}
+
 /// What comes next.
 #[derive(Debug)]
 pub(crate) enum SpoolNext {
@@ -98,22 +109,27 @@ impl SpoolReader {
         self.acknowledged
     }
 
-    /// The state with which the first segment begins; `None` for a new spool.
-    pub(crate) fn first_state(&self) -> Result<Option<Vec<u8>>, CollectorError> {
+    /// The state with which the first segment begins.
+    pub(crate) fn first_state(&self) -> Result<FirstState, CollectorError> {
         let path = state_path(&self.directory, self.segment);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Only the very first segment has none.
+                return Ok(if self.segment == 1 { FirstState::New } else { FirstState::Lost });
+            }
             Err(error) => return Err(failed("read", &path)(error)),
         };
-        let damaged = |reason| CollectorError::DamagedSpool { path: path.clone(), reason };
-        let Some((sum, state)) = bytes.split_first_chunk::<8>() else {
-            return Err(damaged("it is too short"));
-        };
-        if u64::from_le_bytes(*sum) != checksum(state) {
-            return Err(damaged("its checksum is wrong"));
-        }
-        Ok(Some(state.to_vec()))
+        let state = bytes.split_first_chunk::<8>();
+        Ok(match state.filter(|(sum, state)| u64::from_le_bytes(**sum) == checksum(state)) {
+            Some((_, state)) => FirstState::Known(state.to_vec()),
+            None => FirstState::Lost,
+        })
+    }
+
+    /// Writes the state with which the first segment shall begin from now on.
+    pub(crate) fn put_first_state(&self, state: &[u8]) -> Result<(), CollectorError> {
+        self.write_state(self.segment, state)
     }
 
     /// What comes next, waiting at most so long.
@@ -179,8 +195,9 @@ impl SpoolReader {
                 .map_err(failed("write", &place))?;
             self.acknowledged = line;
         }
-        while let Some(state) = self.states.pop_front_if(|state| state.last_line <= line) {
-            self.write_state(&state)?;
+        // Kept until all of it is done: on a full disk it is tried again at the next call.
+        while let Some(state) = self.states.front().filter(|state| state.last_line <= line) {
+            self.write_state(state.segment, &state.bytes)?;
             for old in self.oldest..state.segment {
                 let path = segment_path(&self.directory, old);
                 let length = fs::metadata(&path).map_or(0, |metadata| metadata.len());
@@ -189,15 +206,16 @@ impl SpoolReader {
                 self.between.used.fetch_sub(length, Ordering::Relaxed);
             }
             self.oldest = state.segment;
+            self.states.pop_front();
         }
         Ok(())
     }
 
-    fn write_state(&self, state: &State) -> Result<(), CollectorError> {
-        let path = state_path(&self.directory, state.segment);
+    fn write_state(&self, segment: u64, state: &[u8]) -> Result<(), CollectorError> {
+        let path = state_path(&self.directory, segment);
         let temporary = path.with_extension("state.tmp");
-        let mut bytes = checksum(&state.bytes).to_le_bytes().to_vec();
-        bytes.extend_from_slice(&state.bytes);
+        let mut bytes = checksum(state).to_le_bytes().to_vec();
+        bytes.extend_from_slice(state);
         fs::write(&temporary, bytes).map_err(failed("write", &temporary))?;
         fs::rename(&temporary, &path).map_err(failed("write", &path))
     }

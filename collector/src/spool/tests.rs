@@ -76,7 +76,8 @@ fn segments_go_when_their_lines_are_acknowledged() {
     assert_eq!(list(&config.directory).unwrap(), [2, 3]);
     drop(spool);
     let mut again = open(&config);
-    assert_eq!(again.reader.first_state().unwrap().unwrap(), b"after 10");
+    let state = again.reader.first_state().unwrap();
+    assert!(matches!(state, FirstState::Known(state) if state == b"after 10"));
     assert_eq!(again.writer.find("a.ring", 0).unwrap().tails, [0, 0, 64]);
     // The first chunk of a segment only says where the rings are.
     assert_eq!(read(&mut again), [0, 2, -1, 0, 3]);
@@ -154,4 +155,30 @@ fn a_changed_byte_ends_the_segment() {
     let file = File::options().write(true).open(&path).unwrap();
     file.write_all_at(b"x", length - 150).unwrap();
     assert_eq!(read(&mut open(&config)), [1]);
+}
+
+#[test]
+fn a_state_that_cannot_be_written_is_written_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path(), 8000);
+    let mut spool = open(&config);
+    for now in 1..=2 {
+        spool.writer.put(chunk(now, 1200), 1);
+    }
+    loop {
+        match spool.reader.next(Duration::ZERO).unwrap() {
+            SpoolNext::Chunk(_) => {}
+            SpoolNext::Segment => spool.reader.begin(b"state".to_vec(), 10),
+            SpoolNext::Nothing | SpoolNext::Over => break,
+        }
+    }
+    // As on a full disk, whoever is root.
+    let obstacle = config.directory.join("00000002.state.tmp");
+    fs::create_dir(&obstacle).unwrap();
+    assert!(spool.reader.acknowledge(20).is_err());
+    assert_eq!(list(&config.directory).unwrap(), [1, 2], "nothing goes before the state is there");
+    fs::remove_dir(&obstacle).unwrap();
+    spool.reader.acknowledge(20).unwrap();
+    assert_eq!(list(&config.directory).unwrap(), [2]);
+    assert!(state_path(&config.directory, 2).exists());
 }

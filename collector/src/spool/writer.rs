@@ -43,6 +43,7 @@ impl SpoolWriter {
         directory: PathBuf,
         size: u64,
         segment_size: u64,
+        start: u64,
         found: Recovered,
         between: Arc<Between>,
     ) -> Result<Self, CollectorError> {
@@ -56,11 +57,11 @@ impl SpoolWriter {
                 (number, file, length)
             }
             None => {
-                let path = segment_path(&directory, 1);
+                let path = segment_path(&directory, start);
                 let file = File::create(&path).map_err(failed("make", &path))?;
                 file.write_all_at(&segment_header(), 0).map_err(failed("write", &path))?;
                 between.used.store(SEGMENT_HEADER, Ordering::Relaxed);
-                (1, file, SEGMENT_HEADER)
+                (start, file, SEGMENT_HEADER)
             }
         };
         *locked(&between.end) = End { segment, offset, closed: false };
