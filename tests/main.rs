@@ -37,6 +37,8 @@ mod interpreted;
 mod notifications;
 /// Library, collector and receiver as programs of their own.
 mod parts;
+/// The receiver on a full disk, at its cap, killed, wrongly set.
+mod recv_limits;
 /// What redaction keeps from the disk, and how it is asked for.
 mod redaction;
 /// `logtap run` as a command: its exit codes, its directory, its summary, what it passes on.

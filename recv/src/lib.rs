@@ -31,7 +31,7 @@ pub use directory::choose_directory;
 pub use faults::{FaultError, Faults};
 pub use json_lines::{LineSource, LineSourceError};
 pub use logtap_capture::redact;
-pub use logtap_capture::{Appended, Redactor, Totals, WriterOptions};
+pub use logtap_capture::{Appended, Fsync, OnFull, Redactor, Status, Totals, WriterOptions};
 pub use logtap_loki::Mapping;
 pub use server::{Config, Handle, ServeError, serve};
 pub use store::{Counts, Store, StoreError, StoreOptions};

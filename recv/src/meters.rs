@@ -125,6 +125,7 @@ impl Meters {
     /// The text that `/metrics` answers with.
     pub(crate) fn render(&self, store: &Store, in_flight: u64) -> String {
         let counts = store.counts();
+        let status = store.status();
         let mut text = String::new();
         let mut put = |name: &str, kind: &str, help: &str, samples: &[(&str, u64)]| {
             let lines = samples.iter().map(|(labels, value)| format!("{name}{labels} {value}\n"));
@@ -141,7 +142,7 @@ impl Meters {
             ("{outcome=\"unknown_sender\"}", self.unknown_sender.get()),
         ];
         put("logtap_pushes_total", "counter", "Pushes by what became of them.", &pushes);
-        let dropped = self.strict_lines.get() + self.lost_lines.get();
+        let dropped = counts.dropped + self.strict_lines.get() + self.lost_lines.get();
         for (name, help, value) in [
             ("logtap_logs_received_total", "Lines stored.", counts.lines),
             ("logtap_logs_bytes_total", "Bytes of the lines stored.", counts.bytes),
@@ -149,6 +150,17 @@ impl Meters {
                 "logtap_bytes_written_total",
                 "Bytes of the lines stored, by an older name.",
                 counts.bytes,
+            ),
+            (
+                "logtap_logs_removed_total",
+                "Lines of segments that went for want of room, over the capture's life.",
+                status.removed.lines,
+            ),
+            ("logtap_write_failures_total", "Batches that could not be stored.", counts.failures),
+            (
+                "logtap_sync_failures_total",
+                "Segments that could not be written through to the disk.",
+                status.sync_failures,
             ),
             ("logtap_logs_repeated_total", "Lines sent again and skipped.", counts.skipped),
             (
@@ -158,7 +170,7 @@ impl Meters {
             ),
             (
                 "logtap_logs_dropped_total",
-                "Lines not stored: refused as Loki does, or lost at the end where nobody is answered.",
+                "Lines not stored: no room, refused as Loki does, or lost at the end where nobody is answered.",
                 dropped,
             ),
             ("logtap_push_bytes_total", "Bytes of push bodies.", self.received_bytes.get()),
@@ -206,7 +218,14 @@ impl Meters {
             redactions.iter().map(|(labels, count)| (labels.as_str(), *count)).collect();
         let help = "Replacements by redaction, in what is stored.";
         put("logtap_redactions_total", "counter", help, &redactions);
+        let rotations = [
+            ("{reason=\"size\"}", status.rotations_by_size),
+            ("{reason=\"age\"}", status.rotations_by_age),
+        ];
+        put("logtap_rotation_total", "counter", "Segments closed.", &rotations);
+        let cap = status.disk_cap.unwrap_or(0);
         for (name, help, value) in [
+            ("logtap_disk_cap_bytes", "Bytes that the data files may take; 0 for no cap.", cap),
             ("logtap_disk_usage_bytes", "Bytes of the capture's data files.", store.disk_bytes()),
             ("logtap_push_bytes_in_flight", "Bytes of push bodies held in memory.", in_flight),
             ("logtap_active_connections", "Open connections.", self.connections.get()),

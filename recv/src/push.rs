@@ -133,10 +133,18 @@ impl From<StoreError> for Refusal {
         if error.is_bad_batch() {
             Self::new(StatusCode::BAD_REQUEST, error.to_string())
         } else if error.is_full() {
-            Self::later(StatusCode::TOO_MANY_REQUESTS, error.to_string(), 5)
+            Self::later(StatusCode::TOO_MANY_REQUESTS, with_remedy(&error), 5)
         } else {
-            Self::later(StatusCode::SERVICE_UNAVAILABLE, error.to_string(), 5)
+            Self::later(StatusCode::SERVICE_UNAVAILABLE, with_remedy(&error), 5)
         }
+    }
+}
+
+/// What went wrong with the capture, and what can be done about it.
+fn with_remedy(error: &StoreError) -> String {
+    match error.remedy() {
+        Some(remedy) => format!("{error}; {remedy}"),
+        None => error.to_string(),
     }
 }
 
@@ -292,8 +300,8 @@ impl Intake {
             verdict.map(|verdict| (verdict.entries, Refusal::new(verdict.status, verdict.text)));
         let (mut lines, mut bytes) = (0, 0);
         if !decoded.batch.is_empty() {
-            let Appended { stored, skipped } = self.store.append(&decoded.batch)?;
-            let new = decoded.batch.entries.iter().skip(skipped as usize);
+            let Appended { stored, skipped, .. } = self.store.append(&decoded.batch)?;
+            let new = decoded.batch.entries.iter().skip(skipped as usize).take(stored as usize);
             (lines, bytes) = (stored, new.map(|entry| u64::from(entry.length)).sum());
         }
         Ok(Stored { lines, bytes, invalid: decoded.invalid, refused })

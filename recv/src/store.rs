@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use logtap_capture::{Appended, CaptureError, Redactor, Totals, Writer, WriterOptions};
+use logtap_capture::{Appended, CaptureError, Redactor, Status, Totals, Writer, WriterOptions};
 use logtap_loki::Batch;
 
 /// How a store keeps its capture.
@@ -36,6 +36,14 @@ impl StoreError {
         matches!(self, Self::Capture(error) if error.is_full())
     }
 
+    /// What somebody can do about it, if there is something.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Capture(error) => error.remedy(),
+            Self::Closed { .. } => None,
+        }
+    }
+
     /// Whether the batch itself is wrong and will never be stored.
     pub fn is_bad_batch(&self) -> bool {
         matches!(self, Self::Capture(CaptureError::BadOrigin { .. }))
@@ -53,6 +61,10 @@ pub struct Counts {
     pub skipped: u64,
     /// Batches that could not be stored.
     pub failures: u64,
+    /// Lines that had no room and were dropped, because the user chose so.
+    pub dropped: u64,
+    /// Lines of older segments that went for want of room.
+    pub removed: u64,
 }
 
 /// A capture that takes batches, from any thread.
@@ -65,7 +77,10 @@ pub struct Store {
     bytes: AtomicU64,
     skipped: AtomicU64,
     failures: AtomicU64,
-    disk_bytes: AtomicU64,
+    dropped: AtomicU64,
+    status: Mutex<Status>,
+    /// How the capture was found.
+    found: Status,
 }
 
 impl Store {
@@ -73,7 +88,7 @@ impl Store {
     pub fn create(directory: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         let redactor = Arc::clone(&options.writer.redactor);
         let writer = Writer::open(directory, options.writer)?;
-        let disk_bytes = writer.disk_bytes();
+        let status = writer.status();
         Ok(Self {
             directory: directory.to_owned(),
             redactor,
@@ -82,7 +97,9 @@ impl Store {
             bytes: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             failures: AtomicU64::new(0),
-            disk_bytes: AtomicU64::new(disk_bytes),
+            dropped: AtomicU64::new(0),
+            status: Mutex::new(status),
+            found: status,
         })
     }
 
@@ -92,7 +109,7 @@ impl Store {
         let outcome = match self.writer().as_mut() {
             Some(writer) => {
                 let outcome = writer.append(&redacted);
-                self.disk_bytes.store(writer.disk_bytes(), Ordering::Relaxed);
+                *lock(&self.status) = writer.status();
                 outcome.map_err(StoreError::from)
             }
             None => Err(self.closed()),
@@ -100,7 +117,11 @@ impl Store {
         match &outcome {
             Ok(appended) => {
                 let stored = batch.entries.iter().skip(appended.skipped as usize);
-                let bytes = stored.map(|entry| u64::from(entry.length)).sum();
+                let bytes = match appended.stored {
+                    0 => 0,
+                    _ => stored.map(|entry| u64::from(entry.length)).sum(),
+                };
+                self.dropped.fetch_add(appended.dropped, Ordering::Relaxed);
                 self.lines.fetch_add(appended.stored, Ordering::Relaxed);
                 self.bytes.fetch_add(bytes, Ordering::Relaxed);
                 self.skipped.fetch_add(appended.skipped, Ordering::Relaxed);
@@ -112,10 +133,25 @@ impl Store {
         outcome
     }
 
+    /// Does what is due without a batch: closes old segments, writes through to the disk, tells of losses.
+    /// To be called about once a second.
+    pub fn tick(&self) -> Result<(), StoreError> {
+        match self.writer().as_mut() {
+            Some(writer) => {
+                let outcome = writer.tick();
+                *lock(&self.status) = writer.status();
+                outcome.map_err(StoreError::from)
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Ends the capture; waits until everything is compressed.
     pub fn close(&self) -> Result<Totals, StoreError> {
         let writer = self.writer().take().ok_or_else(|| self.closed())?;
-        Ok(writer.close()?)
+        let totals = writer.close()?;
+        lock(&self.status).disk_bytes = totals.disk_bytes;
+        Ok(totals)
     }
 
     /// What was done so far. Never waits.
@@ -125,6 +161,8 @@ impl Store {
             bytes: self.bytes.load(Ordering::Relaxed),
             skipped: self.skipped.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed),
+            removed: self.status().losses_since(&self.found).removed.lines,
         }
     }
 
@@ -134,9 +172,14 @@ impl Store {
         self.redactor.counts()
     }
 
-    /// Bytes of the data files after the last batch. Never waits.
+    /// How the capture was after the last batch. Never waits for the disk.
+    pub fn status(&self) -> Status {
+        *lock(&self.status)
+    }
+
+    /// Bytes of the data files after the last batch. Never waits for the disk.
     pub fn disk_bytes(&self) -> u64 {
-        self.disk_bytes.load(Ordering::Relaxed)
+        self.status().disk_bytes
     }
 
     /// The capture directory.
@@ -145,12 +188,17 @@ impl Store {
     }
 
     fn writer(&self) -> MutexGuard<'_, Option<Writer>> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.writer)
     }
 
     fn closed(&self) -> StoreError {
         StoreError::Closed { directory: self.directory.clone() }
     }
+}
+
+/// A thread that panicked leaves what it held whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -175,14 +223,14 @@ mod tests {
     fn counts_what_it_stores_and_what_it_skips() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::create(directory.path(), StoreOptions::default()).unwrap();
-        assert_eq!(store.append(&batch()).unwrap(), Appended { stored: 2, skipped: 0 });
+        assert_eq!(store.append(&batch()).unwrap(), Appended { stored: 2, skipped: 0, dropped: 0 });
         let mut more = batch();
         more.push(0, 3, 0, b"x");
         more.origin = Some(Origin { source: "s".into(), first: 1, last: 3 });
-        assert_eq!(store.append(&more).unwrap(), Appended { stored: 1, skipped: 2 });
+        assert_eq!(store.append(&more).unwrap(), Appended { stored: 1, skipped: 2, dropped: 0 });
         more.origin = Some(Origin { source: "s".into(), first: 1, last: 9 });
         assert!(store.append(&more).unwrap_err().is_bad_batch());
-        let counts = Counts { lines: 3, bytes: 9, skipped: 2, failures: 1 };
+        let counts = Counts { lines: 3, bytes: 9, skipped: 2, failures: 1, dropped: 0, removed: 0 };
         assert_eq!(store.counts(), counts);
         assert!(store.disk_bytes() > 0);
         assert_eq!(store.close().unwrap().lines, 3);
@@ -223,7 +271,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for (stored, skipped) in [(2, 0), (0, 2)] {
             let store = Store::create(directory.path(), StoreOptions::default()).unwrap();
-            assert_eq!(store.append(&batch()).unwrap(), Appended { stored, skipped });
+            assert_eq!(store.append(&batch()).unwrap(), Appended { stored, skipped, dropped: 0 });
             assert_eq!(store.close().unwrap().lines, 2);
         }
     }

@@ -1,7 +1,7 @@
 //! Looks at a store once a second and tells who wants to know: the audit trail, webhooks, alert rules.
 //!
 //! What is worth telling follows from two looks, by [`changes`]. The store knows nothing of this and
-//! never waits for it.
+//! never waits for it. It is also what gives the store its tick.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -160,6 +160,9 @@ fn look(store: &Store, cap: u64, observers: &Observers, stop_rx: &mpsc::Receiver
     let (mut warned, mut was_true) = (false, Vec::new());
     loop {
         let is_last = stop_rx.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout);
+        if let Err(error) = store.tick() {
+            observers.audit.record(AuditRecord::new(AuditEvent::Error).detail(error.to_string()));
+        }
         let now = standing(store, cap);
         for change in changes(&before, &now, &mut warned) {
             observers.tell(change, &now, store);
@@ -201,16 +204,16 @@ fn changes(before: &Standing, now: &Standing, warned: &mut bool) -> Vec<Change> 
 }
 
 fn standing(store: &Store, cap: u64) -> Standing {
-    let counts = store.counts();
+    let (counts, status) = (store.counts(), store.status());
     Standing {
         stats: Stats {
             lines_written: counts.lines,
             bytes_written: counts.bytes,
-            lines_dropped: 0,
-            disk_usage: store.disk_bytes(),
+            lines_dropped: counts.dropped + counts.removed,
+            disk_usage: status.disk_bytes,
             disk_cap: cap,
         },
-        rotations: 0,
+        rotations: status.rotations_by_size + status.rotations_by_age,
         failures: counts.failures,
     }
 }

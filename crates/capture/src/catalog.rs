@@ -7,10 +7,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use logtap_loki::Labels;
+
 use crate::error::CaptureError;
 use crate::index::{IndexEntry, MAX_SOURCES, SegmentStats, Sources, raise, render_index};
 use crate::layout::{INDEX, METADATA, SegmentName, finished_file, is_dated, raw_file};
-use crate::metadata::{Metadata, Redaction};
+use crate::metadata::{Metadata, Redaction, Removed};
 use crate::replace::replace_file;
 use crate::retention::segments_to_remove;
 use crate::timestamp::Timestamp;
@@ -129,6 +131,24 @@ impl Catalog {
             Some(count) => self.remove_oldest(count),
             None => Err(CaptureError::CapReached { directory: self.directory.clone(), cap }),
         }
+    }
+
+    /// Whether `active` bytes are within the cap as things are.
+    pub(crate) fn has_room(&self, active: u64, cap: u64) -> Result<(), CaptureError> {
+        if self.disk_bytes().saturating_add(active) <= cap {
+            return Ok(());
+        }
+        Err(CaptureError::CapReached { directory: self.directory.clone(), cap })
+    }
+
+    /// Counts lines that are dropped.
+    pub(crate) fn add_dropped(&mut self, labels: &Labels, lines: u64, bytes: u64) {
+        self.metadata.dropped.add(labels, lines, bytes);
+    }
+
+    /// What was removed and what was dropped so far, over the capture's whole life.
+    pub(crate) fn losses(&self) -> (Removed, u64) {
+        (self.metadata.removed, self.metadata.dropped.lines)
     }
 
     /// Removes the oldest segment; false if there is none.

@@ -46,6 +46,16 @@ pub enum CaptureError {
         /// The cap in bytes.
         cap: u64,
     },
+    /// The file system has less room than is to be left free.
+    #[error("only {free} bytes are free for `{}`, and {wanted} are to stay free", .directory.display())]
+    LowSpace {
+        /// The capture directory.
+        directory: PathBuf,
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that are to stay free.
+        wanted: u64,
+    },
     /// The origin of a batch does not fit its lines.
     #[error("origin {first}-{last} does not fit a batch of {entries} lines")]
     BadOrigin {
@@ -72,10 +82,45 @@ impl CaptureError {
         move |source| Self::Io { action, path, source }
     }
 
+    /// What somebody can do about it, if there is something.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Locked { .. } => {
+                Some("stop the other writer, or name another directory with --dir")
+            }
+            Self::CapReached { .. } => Some(
+                "raise --max-disk, or choose what is lost with --on-full drop-oldest|drop-newest",
+            ),
+            Self::LowSpace { .. } => Some("free some space there, or lower --min-free"),
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull => {
+                    Some("free some space on the disk, or keep the capture small with --max-disk")
+                }
+                io::ErrorKind::QuotaExceeded => {
+                    Some("raise the quota, or keep the capture small with --max-disk")
+                }
+                io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Some(
+                    "name a directory that can be written with --dir, or give its user the right to",
+                ),
+                io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                    Some("name a directory with --dir")
+                }
+                _ if source.raw_os_error() == Some(5) => {
+                    Some("the disk itself reports errors: see the system's log")
+                }
+                _ => None,
+            },
+            Self::NotACapture { .. } | Self::ForeignFile { .. } => {
+                Some("put the directory back from a copy, or name an empty one with --dir")
+            }
+            Self::BadOrigin { .. } | Self::Damaged { .. } => None,
+        }
+    }
+
     /// Whether it failed for want of room.
     pub fn is_full(&self) -> bool {
         match self {
-            Self::CapReached { .. } => true,
+            Self::CapReached { .. } | Self::LowSpace { .. } => true,
             Self::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }

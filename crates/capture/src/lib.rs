@@ -11,9 +11,11 @@ mod capture;
 mod catalog;
 mod compactor;
 pub mod decode;
+mod durability;
 pub mod encode;
 mod error;
 pub mod filter;
+mod fullness;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod index;
@@ -36,12 +38,14 @@ mod writer;
 
 pub use capture::Capture;
 pub use decode::Line;
+pub use durability::{Fsync, UnknownFsync};
 pub use error::CaptureError;
 pub use filter::Filter;
+pub use fullness::{Dropped, OnFull};
 pub use index::{IndexEntry, read_index};
-pub use metadata::Metadata;
+pub use metadata::{Metadata, Removed};
 pub use redact::{Pattern, Patterns, Redacted, RedactedBatch, Redactor};
 pub use segment::Segment;
 pub use slices::LineSlices;
 pub use timestamp::Timestamp;
-pub use writer::{Appended, Totals, Writer, WriterOptions};
+pub use writer::{Appended, Status, Totals, Writer, WriterOptions};

@@ -11,6 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::CaptureError;
+use crate::fullness::Dropped;
 use crate::index::Sources;
 use crate::layout::METADATA;
 use crate::timestamp::{Timestamp, ZERO_TIME};
@@ -45,6 +46,9 @@ pub struct Metadata {
     /// What the disk cap has taken away.
     #[serde(default, skip_serializing_if = "Removed::is_nothing")]
     pub removed: Removed,
+    /// What was acknowledged and not stored, because there was no room and the user chose so.
+    #[serde(default, skip_serializing_if = "Dropped::is_nothing")]
+    pub dropped: Dropped,
     /// Last stored lines of the sources whose segments were removed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sources: Sources,
@@ -127,6 +131,7 @@ impl Metadata {
             labels_seen: Some(Vec::new()),
             redaction: None,
             removed: Removed::default(),
+            dropped: Dropped::default(),
             sources: Sources::new(),
             others: serde_json::Map::new(),
         }

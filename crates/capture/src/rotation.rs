@@ -1,4 +1,8 @@
-//! When to begin a new segment: a pure function of sizes.
+//! When to begin a new segment: pure functions of sizes and times.
+
+use std::time::Duration;
+
+use crate::timestamp::Timestamp;
 
 /// Bytes that a line takes beside its text, as a guess.
 const LINE_OVERHEAD: u64 = 80;
@@ -26,9 +30,23 @@ pub fn is_due(active: u64, incoming: u64, limit: u64) -> bool {
     active > 0 && active.saturating_add(incoming) > limit
 }
 
+/// Whether a segment that was begun at a time is too old to go on.
+pub fn is_old(begun: Timestamp, now: Timestamp, most: Option<Duration>) -> bool {
+    most.is_some_and(|most| now.0.saturating_sub(begun.0) as i128 >= most.as_nanos() as i128)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn age_counts_from_the_beginning_and_a_clock_that_goes_back_does_no_harm() {
+        let most = Some(Duration::from_nanos(10));
+        assert!(is_old(Timestamp(5), Timestamp(15), most));
+        assert!(!is_old(Timestamp(5), Timestamp(14), most));
+        assert!(!is_old(Timestamp(5), Timestamp(0), most));
+        assert!(!is_old(Timestamp(i64::MIN), Timestamp(i64::MAX), None));
+    }
 
     #[test]
     fn rotates_before_the_limit_but_never_an_empty_segment() {

@@ -1,29 +1,33 @@
 //! The one writer of a capture.
 //!
 //! [`Writer::append`] returns when the lines are in the kernel: a killed process loses nothing that it
-//! acknowledged. There is no fsync until a segment is finished. What cannot be written as a whole is
-//! taken back, so that a batch is stored completely or not at all.
+//! acknowledged; [`Fsync`] says what a power cut can take. What cannot be written as a whole is taken
+//! back, so that a batch is stored completely or not at all. [`OnFull`] says who goes when there is no
+//! room.
 
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use logtap_loki::{Batch, Entry, Origin};
 
 use crate::catalog::Catalog;
 use crate::compactor::{Compactor, lock_catalog};
+use crate::durability::Fsync;
 use crate::encode::LineEncoder;
 use crate::error::CaptureError;
+use crate::fullness::{OnFull, free_bytes};
 use crate::index::{MAX_SOURCES, SegmentStats};
 use crate::layout::{next_stem, raw_file};
 use crate::lock::lock;
 use crate::metadata::Removed;
 use crate::recovery::{Recovered, recover};
 use crate::redact::{RedactedBatch, Redactor};
-use crate::replace::create_new;
-use crate::rotation::{expected_size, is_due, segment_limit};
+use crate::replace::{create_new, sync_directory};
+use crate::rotation::{expected_size, is_due, is_old, segment_limit};
 use crate::stored::StoredLines;
 use crate::timestamp::Timestamp;
 
@@ -35,8 +39,16 @@ const WRITE_SIZE: usize = 256 * 1024;
 pub struct WriterOptions {
     /// A segment is closed when the next batch would make it larger than this.
     pub max_segment_bytes: u64,
+    /// A segment is closed when it was begun so long ago.
+    pub max_segment_age: Option<Duration>,
     /// All data files together take no more than this; older segments go first.
     pub disk_cap: Option<u64>,
+    /// Bytes that the file system is to have free beside the capture; 0 for none.
+    pub min_free: u64,
+    /// What happens to a batch for which there is no room.
+    pub on_full: OnFull,
+    /// When lines have to be on the disk itself.
+    pub fsync: Fsync,
     /// Whether closed segments are compressed.
     pub compress: bool,
     /// How hard, as zstd counts.
@@ -51,7 +63,11 @@ impl Default for WriterOptions {
     fn default() -> Self {
         Self {
             max_segment_bytes: 256 << 20,
+            max_segment_age: None,
             disk_cap: Some(50 << 30),
+            min_free: 0,
+            on_full: OnFull::default(),
+            fsync: Fsync::default(),
             compress: true,
             compression_level: 1,
             redactor: Arc::new(Redactor::none()),
@@ -67,6 +83,40 @@ pub struct Appended {
     pub stored: u64,
     /// Lines that were stored before.
     pub skipped: u64,
+    /// Lines that had no room and were dropped, because [`OnFull`] says so.
+    pub dropped: u64,
+}
+
+/// How a capture is at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Bytes of all data files.
+    pub disk_bytes: u64,
+    /// What they may take together.
+    pub disk_cap: Option<u64>,
+    /// Segments closed for their size since the capture was opened.
+    pub rotations_by_size: u64,
+    /// Segments closed for their age since then.
+    pub rotations_by_age: u64,
+    /// Closed segments that could not be written through to the disk since then.
+    pub sync_failures: u64,
+    /// What was removed for want of room over the capture's whole life.
+    pub removed: Removed,
+    /// Lines that were dropped for want of room over the capture's whole life.
+    pub dropped_lines: u64,
+}
+
+impl Status {
+    /// The same with only what was lost since an earlier look.
+    #[must_use]
+    pub fn losses_since(mut self, before: &Self) -> Self {
+        let since = |now: &mut u64, before: u64| *now = now.saturating_sub(before);
+        since(&mut self.removed.segments, before.removed.segments);
+        since(&mut self.removed.lines, before.removed.lines);
+        since(&mut self.removed.bytes, before.removed.bytes);
+        since(&mut self.dropped_lines, before.dropped_lines);
+        self
+    }
 }
 
 /// What a closed capture holds.
@@ -105,6 +155,11 @@ pub struct Writer {
     encoder: LineEncoder,
     buffer: Vec<u8>,
     lines_per_stream: Vec<u64>,
+    rotations_by_size: u64,
+    rotations_by_age: u64,
+    sync_failures: u64,
+    /// Whether lines were dropped that the metadata on disk does not tell of.
+    untold_losses: bool,
 }
 
 /// The segment that grows.
@@ -117,6 +172,10 @@ struct Active {
     length: u64,
     /// Whether there may be more behind that, which could not be taken back.
     torn: bool,
+    begun: Timestamp,
+    /// When it was written through last, and whether there is more since then.
+    synced: Instant,
+    unsynced: bool,
     stats: SegmentStats,
 }
 
@@ -127,6 +186,16 @@ impl Active {
             self.file.set_len(self.length).map_err(CaptureError::io("repair", &self.path))?;
             self.torn = false;
         }
+        Ok(())
+    }
+
+    /// Writes it through to the disk.
+    fn sync(&mut self) -> Result<(), CaptureError> {
+        if self.unsynced {
+            self.file.sync_data().map_err(CaptureError::io("sync", &self.path))?;
+            self.unsynced = false;
+        }
+        self.synced = Instant::now();
         Ok(())
     }
 }
@@ -166,6 +235,10 @@ impl Writer {
             encoder: LineEncoder::default(),
             buffer: Vec::with_capacity(WRITE_SIZE + WRITE_SIZE / 4),
             lines_per_stream: Vec::new(),
+            rotations_by_size: 0,
+            rotations_by_age: 0,
+            sync_failures: 0,
+            untold_losses: false,
         };
         for stem in waiting {
             writer.compress(stem)?;
@@ -184,42 +257,166 @@ impl Writer {
         lock_catalog(&self.catalog).disk_bytes() + active
     }
 
+    /// How it is now.
+    pub fn status(&self) -> Status {
+        let disk_bytes = self.disk_bytes();
+        let (removed, dropped_lines) = lock_catalog(&self.catalog).losses();
+        Status {
+            disk_bytes,
+            disk_cap: self.options.disk_cap,
+            rotations_by_size: self.rotations_by_size,
+            rotations_by_age: self.rotations_by_age,
+            sync_failures: self.sync_failures,
+            removed,
+            dropped_lines,
+        }
+    }
+
     /// Stores a batch, or the part of it that is not stored yet, completely or not at all.
     pub fn append(&mut self, redacted: &RedactedBatch<'_>) -> Result<Appended, CaptureError> {
         let batch: &Batch = redacted.get();
         let skipped = self.stored_before(batch)?;
         let entries = batch.entries.get(skipped..).unwrap_or_default();
+        let mut appended = Appended { skipped: skipped as u64, ..Appended::default() };
         if entries.is_empty() {
-            return Ok(Appended { stored: 0, skipped: skipped as u64 });
+            return Ok(appended);
         }
         let mark = batch
             .origin
             .as_ref()
             .map(|origin| Origin { first: origin.first + skipped as u64, ..origin.clone() });
+        match self.store(batch, entries, mark.as_ref()) {
+            Ok(()) => {
+                appended.stored = entries.len() as u64;
+                self.options.redactor.count(redacted, skipped as u64);
+            }
+            Err(error) if error.is_full() && self.options.on_full != OnFull::Reject => {
+                appended.dropped = entries.len() as u64;
+                self.count_dropped(batch, entries);
+            }
+            Err(error) => return Err(error),
+        }
+        if let Some(origin) = mark {
+            self.stored.set(&origin.source, origin.last);
+        }
+        Ok(appended)
+    }
+
+    /// Does what is due without a batch: closes a segment that is old, writes through to the disk, tells
+    /// the metadata of losses. To be called about once a second.
+    pub fn tick(&mut self) -> Result<(), CaptureError> {
+        self.rotate_old()?;
+        if let (Fsync::Every(interval), Some(active)) = (self.options.fsync, &mut self.active)
+            && active.synced.elapsed() >= interval
+        {
+            active.sync()?;
+        }
+        if self.untold_losses {
+            lock_catalog(&self.catalog).save_metadata()?;
+            self.untold_losses = false;
+        }
+        Ok(())
+    }
+
+    /// Stores entries, making room as far as that is allowed.
+    fn store(
+        &mut self,
+        batch: &Batch,
+        entries: &[Entry],
+        mark: Option<&Origin>,
+    ) -> Result<(), CaptureError> {
         let incoming = expected_size(batch.text.len() as u64, entries.len() as u64);
         if let Some(cap) = self.options.disk_cap.filter(|cap| *cap < incoming) {
             // Nothing older is given up for a batch that would not fit anyway.
             return Err(CaptureError::CapReached { directory: self.directory.clone(), cap });
         }
+        self.rotate_old()?;
         if let Some(active) = &self.active
             && (is_due(active.length, incoming, self.limit)
                 || active.stats.source_count() >= MAX_SOURCES)
         {
             self.rotate()?;
+            self.rotations_by_size += 1;
         }
-        while let Err(error) = self.write(batch, entries, mark.as_ref()) {
+        loop {
+            let outcome = self.check_free_space().and_then(|()| self.write(batch, entries, mark));
+            let Err(error) = outcome else { return Ok(()) };
             self.take_back();
             // A full disk is answered as a reached cap is: the oldest segment goes.
-            let retry = matches!(error, CaptureError::Io { .. }) && error.is_full();
-            if !retry || !lock_catalog(&self.catalog).remove_one()? {
+            if !error.is_full() || !self.give_up_oldest(&error)? {
                 return Err(error);
             }
         }
-        if let Some(origin) = mark {
-            self.stored.set(&origin.source, origin.last);
+    }
+
+    fn check_free_space(&self) -> Result<(), CaptureError> {
+        let wanted = self.options.min_free;
+        if wanted == 0 {
+            return Ok(());
         }
-        self.options.redactor.count(redacted, skipped as u64);
-        Ok(Appended { stored: entries.len() as u64, skipped: skipped as u64 })
+        let free = free_bytes(&self.directory)
+            .map_err(CaptureError::io("look for room in", &self.directory))?;
+        if free >= wanted {
+            return Ok(());
+        }
+        Err(CaptureError::LowSpace { directory: self.directory.clone(), free, wanted })
+    }
+
+    /// Removes the oldest segment; false if there is none that may go.
+    fn give_up_oldest(&mut self, error: &CaptureError) -> Result<bool, CaptureError> {
+        if let CaptureError::LowSpace { free, wanted, .. } = error
+            && free.saturating_add(self.disk_bytes()) < *wanted
+        {
+            // Somebody else has taken the room, and nothing that we have would be enough.
+            return Ok(false);
+        }
+        match self.options.on_full {
+            OnFull::DropNewest => Ok(false),
+            // What is closed went already when the cap was found to be reached.
+            OnFull::Reject if matches!(error, CaptureError::CapReached { .. }) => Ok(false),
+            OnFull::Reject => lock_catalog(&self.catalog).remove_one(),
+            OnFull::DropOldest => {
+                if lock_catalog(&self.catalog).remove_one()? {
+                    return Ok(true);
+                }
+                if self.active.as_ref().is_none_or(|active| active.length == 0) {
+                    return Ok(false);
+                }
+                self.rotate()?;
+                self.rotations_by_size += 1;
+                lock_catalog(&self.catalog).remove_one()
+            }
+        }
+    }
+
+    fn count_dropped(&mut self, batch: &Batch, entries: &[Entry]) {
+        let mut per_stream = vec![(0, 0); batch.streams.len()];
+        for entry in entries {
+            if let Some((lines, bytes)) = per_stream.get_mut(entry.stream as usize) {
+                *lines += 1;
+                *bytes += u64::from(entry.length);
+            }
+        }
+        let mut catalog = lock_catalog(&self.catalog);
+        for (labels, (lines, bytes)) in batch.streams.iter().zip(per_stream) {
+            if lines > 0 {
+                catalog.add_dropped(labels, lines, bytes);
+            }
+        }
+        self.untold_losses = true;
+    }
+
+    /// Closes the active segment if it is old.
+    fn rotate_old(&mut self) -> Result<(), CaptureError> {
+        let now = (self.options.clock)();
+        let is_old = |active: &Active| {
+            active.length > 0 && is_old(active.begun, now, self.options.max_segment_age)
+        };
+        if self.active.as_ref().is_some_and(is_old) {
+            self.rotate()?;
+            self.rotations_by_age += 1;
+        }
+        Ok(())
     }
 
     /// Ends the capture: compresses what is raw, writes the final index and metadata.
@@ -278,6 +475,7 @@ impl Writer {
             path: &active.path,
             catalog: &self.catalog,
             cap: self.options.disk_cap,
+            keep_all: self.options.on_full == OnFull::DropNewest,
             end: active.length,
         };
         self.encoder.begin(batch);
@@ -300,6 +498,12 @@ impl Writer {
         }
         output.write(&self.buffer)?;
         let end = output.end;
+        active.unsynced = true;
+        match self.options.fsync {
+            Fsync::Always => active.sync()?,
+            Fsync::Every(interval) if active.synced.elapsed() >= interval => active.sync()?,
+            _ => {}
+        }
         let stats = &mut active.stats;
         stats.add_lines(Timestamp(from), Timestamp(to), entries.len() as u64, end - active.length);
         for (labels, &lines) in batch.streams.iter().zip(&self.lines_per_stream) {
@@ -324,17 +528,37 @@ impl Writer {
     }
 
     fn begin_segment(&mut self) -> Result<Active, CaptureError> {
-        let stem = next_stem((self.options.clock)(), self.latest_stem.as_deref());
+        let begun = (self.options.clock)();
+        let stem = next_stem(begun, self.latest_stem.as_deref());
         let path = self.directory.join(raw_file(&stem));
         let file = create_new(&path).map_err(CaptureError::io("create", &path))?;
         self.latest_stem = Some(stem.clone());
-        Ok(Active { stem, path, file, length: 0, torn: false, stats: SegmentStats::default() })
+        if self.options.fsync.is_eager() {
+            sync_directory(&self.directory)?;
+        }
+        Ok(Active {
+            stem,
+            path,
+            file,
+            length: 0,
+            torn: false,
+            begun,
+            synced: Instant::now(),
+            unsynced: false,
+            stats: SegmentStats::default(),
+        })
     }
 
     /// Closes the active segment.
     fn rotate(&mut self) -> Result<(), CaptureError> {
         if let Some(active) = &mut self.active {
             active.repair()?;
+            // Compressed, it is on the disk before its raw form goes.
+            let is_last_form = !self.options.compress && self.options.fsync != Fsync::Never;
+            if (is_last_form || self.options.fsync.is_eager()) && active.sync().is_err() {
+                // What the kernel has is readable still, and the next segment may fare better.
+                self.sync_failures += 1;
+            }
         }
         let Some(active) = self.active.take() else { return Ok(()) };
         if active.length == 0 {
@@ -381,6 +605,8 @@ struct Output<'a> {
     path: &'a Path,
     catalog: &'a Mutex<Catalog>,
     cap: Option<u64>,
+    /// Whether nothing may be removed to make room.
+    keep_all: bool,
     end: u64,
 }
 
@@ -388,7 +614,12 @@ impl Output<'_> {
     fn write(&mut self, piece: &[u8]) -> Result<(), CaptureError> {
         let end = self.end + piece.len() as u64;
         if let Some(cap) = self.cap {
-            lock_catalog(self.catalog).make_room(end, cap)?;
+            let mut catalog = lock_catalog(self.catalog);
+            if self.keep_all {
+                catalog.has_room(end, cap)?;
+            } else {
+                catalog.make_room(end, cap)?;
+            };
         }
         let mut file = self.file;
         file.write_all(piece).map_err(CaptureError::io("write", self.path))?;

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use logtap_capture::decode::Line;
 use logtap_capture::{
-    Appended, CaptureError, Metadata, Redactor, Timestamp, Writer, WriterOptions, read_index,
+    Appended, CaptureError, Metadata, OnFull, Redactor, Timestamp, Writer, WriterOptions,
+    read_index,
 };
 use logtap_loki::{Batch, Origin};
 use tempfile::{TempDir, tempdir};
@@ -175,15 +176,30 @@ fn lines_of_a_source_are_stored_once() {
     let directory = tempdir().unwrap();
     let small = || WriterOptions { max_segment_bytes: 1_500, ..options() };
     let mut writer = Writer::open(directory.path(), small()).unwrap();
-    assert_eq!(append(&mut writer, &batch(1, 20)).unwrap(), Appended { stored: 20, skipped: 0 });
-    assert_eq!(append(&mut writer, &batch(1, 20)).unwrap(), Appended { stored: 0, skipped: 20 });
-    assert_eq!(append(&mut writer, &batch(11, 30)).unwrap(), Appended { stored: 10, skipped: 10 });
+    assert_eq!(
+        append(&mut writer, &batch(1, 20)).unwrap(),
+        Appended { stored: 20, skipped: 0, dropped: 0 }
+    );
+    assert_eq!(
+        append(&mut writer, &batch(1, 20)).unwrap(),
+        Appended { stored: 0, skipped: 20, dropped: 0 }
+    );
+    assert_eq!(
+        append(&mut writer, &batch(11, 30)).unwrap(),
+        Appended { stored: 10, skipped: 10, dropped: 0 }
+    );
     drop(writer);
     let mut writer = Writer::open(directory.path(), small()).unwrap();
-    assert_eq!(append(&mut writer, &batch(21, 40)).unwrap(), Appended { stored: 10, skipped: 10 });
+    assert_eq!(
+        append(&mut writer, &batch(21, 40)).unwrap(),
+        Appended { stored: 10, skipped: 10, dropped: 0 }
+    );
     writer.close().unwrap();
     let mut writer = Writer::open(directory.path(), small()).unwrap();
-    assert_eq!(append(&mut writer, &batch(40, 41)).unwrap(), Appended { stored: 1, skipped: 1 });
+    assert_eq!(
+        append(&mut writer, &batch(40, 41)).unwrap(),
+        Appended { stored: 1, skipped: 1, dropped: 0 }
+    );
     writer.close().unwrap();
     assert_eq!(numbers(directory.path()), (1..=41).collect::<Vec<_>>());
 }
@@ -269,7 +285,10 @@ fn a_crash_while_finishing_a_segment_loses_and_repeats_nothing() {
 
     for crashed in [after_index, while_compressing, after_rename, before_removal, unindexed] {
         let mut writer = Writer::open(crashed.path(), options()).unwrap();
-        assert_eq!(append(&mut writer, &batch(1, 4)).unwrap(), Appended { stored: 1, skipped: 3 });
+        assert_eq!(
+            append(&mut writer, &batch(1, 4)).unwrap(),
+            Appended { stored: 1, skipped: 3, dropped: 0 }
+        );
         assert_eq!(writer.close().unwrap().lines, 4);
         assert_eq!(numbers(crashed.path()), [1, 2, 3, 4]);
         assert_eq!(
@@ -304,7 +323,10 @@ fn the_disk_cap_holds_at_every_moment_and_forgets_no_source() {
     assert_eq!(numbers(directory.path()).last(), Some(&10_000));
     assert!(!text(directory.path()).contains(SOURCE));
     let mut writer = Writer::open(directory.path(), capped()).unwrap();
-    assert_eq!(append(&mut writer, &batch(1, 10)).unwrap(), Appended { stored: 0, skipped: 10 });
+    assert_eq!(
+        append(&mut writer, &batch(1, 10)).unwrap(),
+        Appended { stored: 0, skipped: 10, dropped: 0 }
+    );
 }
 
 #[test]
@@ -326,7 +348,7 @@ fn a_batch_that_cannot_fit_leaves_nothing_behind() {
 #[test]
 fn a_batch_that_outgrows_the_cap_while_it_is_written_is_taken_back() {
     let directory = tempdir().unwrap();
-    let capped = WriterOptions { disk_cap: Some(400_000), ..options() };
+    let capped = WriterOptions { disk_cap: Some(400_000), compress: false, ..options() };
     let mut writer = Writer::open(directory.path(), capped).unwrap();
     append(&mut writer, &batch(1, 2)).unwrap();
     let before = text(directory.path());
@@ -359,4 +381,119 @@ fn what_others_left_in_the_directory_stays() {
     }
     let metadata = Metadata::read(directory.path()).unwrap();
     assert_eq!(metadata.started.unwrap().to_string(), "2020-01-01T00:00:00Z");
+}
+
+/// What the metadata says of losses.
+fn losses(directory: &Path) -> (u64, u64, std::collections::BTreeMap<String, u64>) {
+    let metadata = Metadata::read(directory).unwrap();
+    (metadata.removed.lines, metadata.dropped.lines, metadata.dropped.streams)
+}
+
+#[test]
+fn a_segment_is_closed_when_it_is_old_with_lines_or_without() {
+    static NOW: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
+    let wait = |seconds: i64| {
+        NOW.fetch_add(seconds * 1_000_000_000, std::sync::atomic::Ordering::Relaxed);
+    };
+    let directory = tempdir().unwrap();
+    let options = WriterOptions {
+        clock: || Timestamp(NOW.load(std::sync::atomic::Ordering::Relaxed)),
+        max_segment_age: Some(std::time::Duration::from_secs(60)),
+        compress: false,
+        ..WriterOptions::default()
+    };
+    let mut writer = Writer::open(directory.path(), options).unwrap();
+    writer.tick().unwrap();
+    append(&mut writer, &batch(1, 2)).unwrap();
+    wait(59);
+    writer.tick().unwrap();
+    append(&mut writer, &batch(3, 4)).unwrap();
+    assert_eq!(read_index(directory.path()).unwrap().len(), 0);
+    wait(1);
+    writer.tick().unwrap();
+    assert_eq!(read_index(directory.path()).unwrap()[0].lines, 4);
+    append(&mut writer, &batch(5, 5)).unwrap();
+    wait(60);
+    append(&mut writer, &batch(6, 6)).unwrap();
+    assert_eq!(read_index(directory.path()).unwrap().len(), 2);
+    let status = writer.status();
+    assert_eq!((status.rotations_by_age, status.rotations_by_size), (2, 0));
+    writer.close().unwrap();
+    assert_eq!(numbers(directory.path()), (1..=6).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_way_to_write_through_stores_the_same() {
+    for fsync in ["never", "rotation", "every:1ms", "always"] {
+        for compress in [true, false] {
+            let directory = tempdir().unwrap();
+            let fsync = fsync.parse().unwrap();
+            let options = WriterOptions { fsync, compress, max_segment_bytes: 1_000, ..options() };
+            let mut writer = Writer::open(directory.path(), options).unwrap();
+            for first in (1..100).step_by(10) {
+                append(&mut writer, &batch(first, first + 9)).unwrap();
+                writer.tick().unwrap();
+            }
+            assert_eq!(writer.status().sync_failures, 0);
+            assert_eq!(writer.close().unwrap().lines, 100);
+            assert_eq!(numbers(directory.path()), (1..=100).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn where_little_is_free_nothing_is_written_and_the_error_says_so() {
+    let directory = tempdir().unwrap();
+    let mut writer = Writer::open(directory.path(), options()).unwrap();
+    append(&mut writer, &batch(1, 2)).unwrap();
+    writer.close().unwrap();
+    let guarded = |on_full| WriterOptions { min_free: u64::MAX, on_full, ..options() };
+    let mut writer = Writer::open(directory.path(), guarded(OnFull::DropNewest)).unwrap();
+    let appended = append(&mut writer, &batch(3, 5)).unwrap();
+    assert_eq!(appended, Appended { stored: 0, skipped: 0, dropped: 3 });
+    // They are not taken when they are sent again either: they were acknowledged.
+    assert_eq!(append(&mut writer, &batch(3, 5)).unwrap().skipped, 3);
+    writer.tick().unwrap();
+    let streams =
+        [("{app=\"db\"}".to_owned(), 2), ("{app=\"web\", stream=\"stdout\"}".to_owned(), 1)];
+    assert_eq!(losses(directory.path()), (0, 3, streams.into()));
+    drop(writer);
+    let mut writer = Writer::open(directory.path(), guarded(OnFull::Reject)).unwrap();
+    let error = append(&mut writer, &batch(6, 7)).unwrap_err();
+    assert!(error.is_full() && error.remedy().unwrap().contains("--min-free"), "{error}");
+    assert!(error.to_string().contains("are to stay free"), "{error}");
+    // What is stored is not given up where that would not help.
+    drop(writer);
+    assert_eq!(numbers(directory.path()), [1, 2]);
+}
+
+#[test]
+fn a_full_capture_drops_what_the_user_chose_and_counts_it() {
+    const CAP: u64 = 300_000;
+    for on_full in [OnFull::DropOldest, OnFull::DropNewest, OnFull::Reject] {
+        let directory = tempdir().unwrap();
+        let options = WriterOptions { disk_cap: Some(CAP), compress: false, on_full, ..options() };
+        let mut writer = Writer::open(directory.path(), options).unwrap();
+        let mut dropped = 0;
+        for first in (1..8_000).step_by(100) {
+            let appended = append(&mut writer, &unnumbered(first, first + 99)).unwrap();
+            assert_eq!(appended.stored + appended.dropped, 100);
+            dropped += appended.dropped;
+            assert!(writer.disk_bytes() <= CAP);
+        }
+        assert_eq!(writer.status().dropped_lines, dropped);
+        let lines = writer.close().unwrap().lines;
+        let (removed, counted, _) = losses(directory.path());
+        assert_eq!((lines + removed + counted, counted), (8_000, dropped), "{on_full:?}");
+        let kept = numbers(directory.path());
+        if on_full == OnFull::DropNewest {
+            assert_eq!((removed, kept[0]), (0, 1));
+            assert!(dropped > 0);
+        } else {
+            assert_eq!((dropped, kept.last()), (0, Some(&8_000)));
+        }
+        let index: u64 =
+            read_index(directory.path()).unwrap().iter().map(|entry| entry.lines).sum();
+        assert_eq!(index, lines);
+    }
 }

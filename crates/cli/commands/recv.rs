@@ -1,5 +1,6 @@
 //! `logtap recv`: the receiver, in front of a capture directory.
 
+mod keeping;
 mod observers;
 
 use std::io;
@@ -13,11 +14,12 @@ use logtap_recv::notify::webhook::Deliveries;
 use logtap_recv::watch::Watch;
 use logtap_recv::{
     Config, ConnectionLimits, Credential, Faults, LineSource, Mapping, ServeError, Store,
-    StoreOptions, TlsFiles, WriterOptions,
+    StoreError, StoreOptions, TlsFiles,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use self::keeping::KeepingArgs;
 use crate::commands::run::{plural, size};
 use crate::commands::{Ending, redact};
 use crate::failure::{CommandError, Kind};
@@ -51,44 +53,8 @@ pub(crate) struct RecvArgs {
         env = "LOGTAP_RECV_ADDR"
     )]
     listen: String,
-    /// Directory of the capture; an existing capture is continued
-    #[arg(long, value_name = "DIR", env = "LOGTAP_RECV_DIR")]
-    dir: PathBuf,
-    /// Size at which a file of the capture is closed
-    #[arg(long, value_name = "SIZE", default_value = "256MB", value_parser = values::size)]
-    max_file: u64,
-    /// Size of all files together, beyond which the oldest go
-    #[arg(
-        long,
-        value_name = "SIZE",
-        default_value = "50GB",
-        value_parser = values::size,
-        env = "LOGTAP_RECV_DISK_CAP"
-    )]
-    max_disk: u64,
-    /// Whether closed files are compressed
-    #[arg(
-        long,
-        value_name = "BOOL",
-        default_value_t = true,
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        action = clap::ArgAction::Set
-    )]
-    compress: bool,
-    /// Take personal data and secrets out before anything is written: all patterns, or those named
-    #[arg(
-        long,
-        value_name = "LIST",
-        num_args = 0..=1,
-        default_missing_value = "true",
-        env = "LOGTAP_RECV_REDACT"
-    )]
-    redact: Option<String>,
-    /// YAML file with patterns of your own (`name`, `pattern`, `replacement`)
-    #[arg(long, value_name = "FILE", env = "LOGTAP_RECV_REDACT_PATTERNS")]
-    redact_patterns: Option<PathBuf>,
+    #[command(flatten)]
+    keeping: KeepingArgs,
     /// Largest body of one push
     #[arg(long, value_name = "SIZE", default_value = "16MB", value_parser = values::size)]
     max_body: u64,
@@ -146,25 +112,20 @@ pub(crate) struct RecvArgs {
 }
 
 pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandError> {
-    let redactor = redact::policy(args.redact.as_deref(), args.redact_patterns.as_deref())?;
+    let directory = &args.keeping.dir;
+    let writer = args.keeping.options()?;
+    let redactor = Arc::clone(&writer.redactor);
     let (notices_tx, notices_rx) = mpsc::channel();
     let mut config = config(args, notices_tx)?;
     let listen = config.listen;
     let observers = args.observers.check()?;
-    let writer = WriterOptions {
-        max_segment_bytes: args.max_file,
-        disk_cap: Some(args.max_disk),
-        compress: args.compress,
-        redactor: Arc::clone(&redactor),
-        ..WriterOptions::default()
-    };
-    let store = Store::create(&args.dir, StoreOptions { writer }).map_err(cannot_write)?;
+    let store = Store::create(directory, StoreOptions { writer }).map_err(cannot_write)?;
     let store = Arc::new(store);
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
     allow_many_files();
     let guarded = config.tls.is_some() || !config.credentials.is_empty();
     let scheme = if config.tls.is_some() { "https" } else { "http" };
-    let observers = observers.start(&args.dir)?;
+    let observers = observers.start(directory)?;
     config.audit = Some(Arc::clone(&observers.audit));
     observers.audit.record(AuditRecord::new(AuditEvent::ServerStarted));
     let server = logtap_recv::serve(config, Arc::clone(&store)).map_err(|error| {
@@ -173,12 +134,12 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
         cannot_serve(error)
     })?;
     let screen = if args.headless { "" } else { " (headless: there is no screen yet)" };
-    let disk_cap = Some(args.max_disk);
+    let disk_cap = Some(args.keeping.max_disk);
     let watch = Watch::start(Arc::clone(&store), disk_cap, observers)?;
     printer.note(format_args!(
         "logtap: receiving on {scheme}://{} into {}{screen}",
         server.address(),
-        args.dir.display()
+        directory.display()
     ));
     if redactor.is_active() {
         printer.note(format_args!("logtap: {}", redact::describe(&redactor)));
@@ -211,14 +172,22 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
     if let Some(Deliveries { given_up: 1.., .. }) = watch.stop(disk_cap) {
         printer.note("logtap: warning: some webhook notices did not arrive");
     }
-    closed.map_err(CommandError::caused)?;
+    closed.map_err(cannot_write)?;
     stopped.map_err(cannot_serve)?;
     printer.note(format_args!(
         "logtap: done: {} ({}) received, next: logtap inspect {}",
         plural(counts.lines, "line"),
         size(counts.bytes),
-        args.dir.display()
+        directory.display()
     ));
+    let lost = store.counts();
+    if lost.removed + lost.dropped > 0 {
+        printer.note(format_args!(
+            "logtap: warning: for want of room {} of old files went and {} were dropped",
+            plural(lost.removed, "line"),
+            plural(lost.dropped, "line")
+        ));
+    }
     let replaced: Vec<String> = store
         .redactions()
         .iter()
@@ -336,12 +305,14 @@ fn address(text: &str) -> Result<SocketAddr, CommandError> {
     })
 }
 
-fn cannot_write(error: logtap_recv::StoreError) -> CommandError {
+/// A capture that cannot be written, with what can be done about it.
+fn cannot_write(error: StoreError) -> CommandError {
+    let remedy = error.remedy();
     let failure = CommandError::caused(error);
-    if failure.exit_code() == Kind::Permission.exit_code() {
-        return failure.hinted("choose a directory that you may write to, with --dir");
+    match remedy {
+        Some(remedy) => failure.hinted(remedy),
+        None => failure,
     }
-    failure
 }
 
 fn cannot_serve(error: ServeError) -> CommandError {

@@ -1,0 +1,261 @@
+//! What a receiver takes: `cargo bench --bench recv`.
+//!
+//! Starts `logtap recv` for each row, replays encoded pushes of mixed lines over two connections and prints lines per
+//! second until the last one is acknowledged, the receiver's processor time per line and its largest memory. Beside it
+//! `zstd -1` alone over the same lines as they stand in the capture. A row that lost a line fails.
+//!
+//! `cargo bench --bench recv -- LINES` sets how many lines of about 200 bytes a row pushes (default 3000000).
+#![expect(clippy::print_stdout, reason = "the table is the product of a bench")]
+
+use std::env;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use logtap_loki::{Batch, compress_snappy, encode_push, encode_push_json};
+
+const CONNECTIONS: usize = 2;
+const LINES_PER_PUSH: usize = 5_000;
+/// Different bodies, sent in turns.
+const BODIES: usize = 24;
+
+fn main() {
+    let mut arguments = env::args().skip(1).filter(|argument| !argument.starts_with("--"));
+    let lines: usize = arguments.next().and_then(|number| number.parse().ok()).unwrap_or(3_000_000);
+    let pushes = lines.div_ceil(LINES_PER_PUSH).next_multiple_of(CONNECTIONS);
+    let batches: Vec<Batch> = (0..BODIES).map(batch).collect();
+    let protobuf: Vec<Vec<u8>> = batches
+        .iter()
+        .map(|batch| {
+            let mut body = Vec::new();
+            encode_push(batch, &mut body);
+            compress_snappy(&body)
+        })
+        .collect();
+    let json: Vec<Vec<u8>> = batches
+        .iter()
+        .map(|batch| {
+            let mut body = Vec::new();
+            encode_push_json(batch, &mut body);
+            body
+        })
+        .collect();
+    println!(
+        "{:<28} {:>12} {:>14} {:>12} {:>10}",
+        "", "lines/s", "processor ns", "largest MiB", "MB on disk"
+    );
+    let mut stored = Vec::new();
+    for (name, kind, bodies, redact) in [
+        ("protobuf", "application/x-protobuf", &protobuf, false),
+        ("protobuf, redacted", "application/x-protobuf", &protobuf, true),
+        ("JSON", "application/json", &json, false),
+        ("JSON, redacted", "application/json", &json, true),
+    ] {
+        let figures = row(kind, bodies, pushes, redact, &mut stored);
+        println!(
+            "{name:<28} {:>12.0} {:>14.0} {:>12.0} {:>10.1}",
+            figures.rate, figures.processor, figures.memory, figures.disk
+        );
+    }
+    let begun = Instant::now();
+    let mut compressor = zstd::bulk::Compressor::new(1).expect("a compressor");
+    let mut packed = 0;
+    let mut repeated = 0;
+    while repeated < pushes * LINES_PER_PUSH {
+        for piece in stored.chunks(4 << 20) {
+            packed += compressor.compress(piece).expect("it fits").len();
+        }
+        repeated += memchr::memchr_iter(b'\n', &stored).count();
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    println!(
+        "{:<28} {:>12.0} {:>14.0} {:>12} {:>10.1}",
+        "zstd -1 alone, one core",
+        repeated as f64 / seconds,
+        seconds * 1e9 / repeated as f64,
+        "",
+        packed as f64 / 1e6
+    );
+}
+
+struct Figures {
+    rate: f64,
+    /// Nanoseconds per line, of all threads.
+    processor: f64,
+    /// MiB.
+    memory: f64,
+    /// Megabytes.
+    disk: f64,
+}
+
+fn row(
+    kind: &str,
+    bodies: &[Vec<u8>],
+    pushes: usize,
+    redact: bool,
+    stored: &mut Vec<u8>,
+) -> Figures {
+    let directory = tempfile::tempdir().expect("a directory");
+    let capture = directory.path().join("capture");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_logtap"));
+    command.args(["recv", "--headless", "--listen", "127.0.0.1:0", "--dir"]).arg(&capture);
+    if redact {
+        command.arg("--redact");
+    }
+    let mut receiver = command.stderr(Stdio::piped()).spawn().expect("the receiver");
+    let mut said = BufReader::new(receiver.stderr.take().expect("a pipe"));
+    let address = address(&mut said);
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for first in 0..CONNECTIONS {
+            scope.spawn(move || {
+                send(address, kind, bodies, first, pushes / CONNECTIONS);
+            });
+        }
+    });
+    let seconds = begun.elapsed().as_secs_f64();
+    let lines = (pushes * LINES_PER_PUSH) as f64;
+    let (processor, memory) = usage(&receiver);
+    stop(&mut receiver, &mut said);
+    if stored.is_empty() {
+        *stored = first_lines(&capture);
+    }
+    let metadata = fs::read(capture.join("metadata.json")).expect("metadata");
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata).expect("JSON");
+    assert_eq!(metadata["total_lines"], pushes * LINES_PER_PUSH, "lines were lost");
+    let files = fs::read_dir(&capture).expect("a capture");
+    let disk: u64 = files.flatten().filter_map(|file| Some(file.metadata().ok()?.len())).sum();
+    Figures {
+        rate: lines / seconds,
+        processor: processor * 1e9 / lines,
+        memory,
+        disk: disk as f64 / 1e6,
+    }
+}
+
+/// Sends bodies over one connection, each when the one before is acknowledged.
+fn send(address: SocketAddr, kind: &str, bodies: &[Vec<u8>], first: usize, count: usize) {
+    let mut connection = TcpStream::connect(address).expect("the receiver listens");
+    connection.set_nodelay(true).expect("a socket option");
+    let mut answers = BufReader::new(connection.try_clone().expect("a socket"));
+    let mut line = String::new();
+    for number in 0..count {
+        let body = &bodies[(first + number * CONNECTIONS) % bodies.len()];
+        let head = format!(
+            "POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n\
+             Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        connection.write_all(head.as_bytes()).expect("a head is sent");
+        connection.write_all(body).expect("a body is sent");
+        line.clear();
+        answers.read_line(&mut line).expect("an answer");
+        assert!(line.contains(" 204 "), "{line}");
+        while line != "\r\n" {
+            line.clear();
+            answers.read_line(&mut line).expect("a header");
+        }
+    }
+}
+
+fn address(said: &mut impl std::io::BufRead) -> SocketAddr {
+    let mut line = String::new();
+    said.read_line(&mut line).expect("a line");
+    let address = line.split(' ').find_map(|word| word.parse().ok());
+    address.unwrap_or_else(|| panic!("the receiver says no address: {line}"))
+}
+
+/// Processor seconds so far and the largest memory in MiB.
+fn usage(receiver: &Child) -> (f64, f64) {
+    let process = Path::new("/proc").join(receiver.id().to_string());
+    let stat = fs::read_to_string(process.join("stat")).expect("a running process");
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split(' ').collect();
+    let ticks: f64 =
+        [12, 13].iter().filter_map(|&field| fields.get(field)?.parse::<f64>().ok()).sum();
+    let per_second = rustix::param::clock_ticks_per_second() as f64;
+    let status = fs::read_to_string(process.join("status")).expect("a running process");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak: f64 =
+        peak.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default();
+    (ticks / per_second, peak / 1024.0)
+}
+
+fn stop(receiver: &mut Child, said: &mut impl std::io::BufRead) {
+    let process = rustix::process::Pid::from_child(receiver);
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("it runs");
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).expect("its last words");
+    assert!(receiver.wait().expect("it ends").success(), "{rest}");
+}
+
+/// Some of the lines as they stand in the capture.
+fn first_lines(capture: &Path) -> Vec<u8> {
+    let mut files: Vec<_> = fs::read_dir(capture)
+        .expect("a capture")
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "zst"))
+        .collect();
+    files.sort();
+    let file = fs::File::open(&files[0]).expect("a segment");
+    let mut text = Vec::new();
+    let decoder = zstd::stream::read::Decoder::new(file).expect("a segment");
+    decoder.take(64 << 20).read_to_end(&mut text).expect("a segment");
+    text
+}
+
+/// Lines of logfmt, of JSON and of an access log, in turns.
+fn batch(seed: usize) -> Batch {
+    let mut batch = Batch::new();
+    for app in ["api", "web", "edge"] {
+        let labels = [("app", app), ("namespace", "shop"), ("pod", "shop-7f9c6d5b4-x2x9z")];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        batch.streams.push(labels.to_vec());
+    }
+    let mut random = 0x9E37_79B9_7F4A_7C15_u64 ^ (seed as u64) << 32;
+    let mut next = |below: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % below
+    };
+    for number in 0..LINES_PER_PUSH {
+        let time = 1_705_313_999_000_000_000 + ((seed * LINES_PER_PUSH + number) * 1_000) as i64;
+        let (id, status, took) = (next(1 << 48), 200 + next(4) * 100, next(100_000));
+        let line = match number % 3 {
+            0 => format!(
+                "time=2024-01-15T10:19:59.{:06}Z level=info msg=\"request finished\" \
+                 request_id={id:012x} method=GET path=/api/v1/orders/{} status={status} \
+                 duration={}.{:03}ms bytes={} caller=handler.go:{}",
+                next(1_000_000),
+                next(100_000),
+                took / 1000,
+                took % 1000,
+                next(60_000),
+                next(900)
+            ),
+            1 => format!(
+                "{{\"level\":\"info\",\"ts\":1705313999.{:06},\"logger\":\"cart\",\"msg\":\"item added\",\
+                 \"order\":\"{id:012x}\",\"sku\":\"SKU-{}\",\"quantity\":{},\"latency_ms\":{},\"cache\":\"hit\"}}",
+                next(1_000_000),
+                next(1_000_000),
+                next(10),
+                next(1_000)
+            ),
+            _ => format!(
+                "10.{}.{}.{} - - [15/Jan/2024:10:19:59 +0000] \"GET /static/app.{id:08x}.js HTTP/1.1\" \
+                 {status} {} \"https://shop.example/cart\" \"Mozilla/5.0 (X11; Linux x86_64) Chrome/120.0.0.0\"",
+                next(256),
+                next(256),
+                next(256),
+                next(100_000)
+            ),
+        };
+        batch.push((number % 3) as u32, time, 0, line.as_bytes());
+    }
+    batch
+}

@@ -1,0 +1,98 @@
+//! How a receiver keeps its capture: the flags, and the settings of the writer that they make.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use logtap_recv::{Fsync, OnFull, WriterOptions};
+
+use crate::commands::redact;
+use crate::failure::CommandError;
+use crate::values;
+
+/// Flags about the capture.
+#[derive(clap::Args)]
+pub(crate) struct KeepingArgs {
+    /// Directory of the capture; an existing capture is continued
+    #[arg(long, value_name = "DIR", env = "LOGTAP_RECV_DIR")]
+    pub(crate) dir: PathBuf,
+    /// Size at which a file of the capture is closed
+    #[arg(long, value_name = "SIZE", default_value = "256MB", value_parser = values::size)]
+    max_file: u64,
+    /// Age at which a file of the capture is closed, such as 15m or 1h
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    rotate_every: Option<Duration>,
+    /// Size of all files together, beyond which the oldest go
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "50GB",
+        value_parser = values::size,
+        env = "LOGTAP_RECV_DISK_CAP"
+    )]
+    pub(crate) max_disk: u64,
+    /// Space that stays free on the disk for others; 0 for none
+    #[arg(long, value_name = "SIZE", default_value = "64MB", value_parser = values::size_or_zero)]
+    min_free: u64,
+    /// What goes when there is no room
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "reject")]
+    on_full: Full,
+    /// When lines are written through to the disk: never, rotation, every:DURATION, always
+    #[arg(long, value_name = "WHEN", default_value = "rotation")]
+    fsync: Fsync,
+    /// Whether closed files are compressed
+    #[arg(
+        long,
+        value_name = "BOOL",
+        default_value_t = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    compress: bool,
+    /// Take personal data and secrets out before anything is written: all patterns, or those named
+    #[arg(
+        long,
+        value_name = "LIST",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        env = "LOGTAP_RECV_REDACT"
+    )]
+    redact: Option<String>,
+    /// YAML file with patterns of your own (`name`, `pattern`, `replacement`)
+    #[arg(long, value_name = "FILE", env = "LOGTAP_RECV_REDACT_PATTERNS")]
+    redact_patterns: Option<PathBuf>,
+}
+
+/// What goes when there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Full {
+    /// The oldest closed files; where that is not enough senders are told to wait
+    Reject,
+    /// The oldest files, also the one that is being written; what has no room even then is dropped
+    DropOldest,
+    /// What comes; what is stored stays
+    DropNewest,
+}
+
+impl KeepingArgs {
+    /// The writer's settings. Everything is checked before anything is made.
+    pub(crate) fn options(&self) -> Result<WriterOptions, CommandError> {
+        Ok(WriterOptions {
+            max_segment_bytes: self.max_file,
+            max_segment_age: self.rotate_every,
+            disk_cap: Some(self.max_disk),
+            min_free: self.min_free,
+            on_full: match self.on_full {
+                Full::Reject => OnFull::Reject,
+                Full::DropOldest => OnFull::DropOldest,
+                Full::DropNewest => OnFull::DropNewest,
+            },
+            fsync: self.fsync,
+            compress: self.compress,
+            redactor: redact::policy(self.redact.as_deref(), self.redact_patterns.as_deref())?,
+            ..WriterOptions::default()
+        })
+    }
+}

@@ -1,0 +1,277 @@
+//! The receiver at its limits: a full disk, a cap, a kill, wrong settings; what senders see, what is
+//! told, and that every acknowledged line is there.
+
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::capture;
+use crate::support::machine::find;
+use crate::support::pushing::{push, request};
+use crate::support::running::{Service, free_port};
+use crate::support::workspace::{Workspace, command, logtap};
+
+fn receiver(port: u16, directory: &Path, options: &[&str]) -> Service {
+    let mut receiver = command(logtap());
+    receiver.args(["recv", "--headless", "--listen", &format!("127.0.0.1:{port}"), "--dir"]);
+    receiver.arg(directory).args(options);
+    let receiver = Service::start(receiver, Path::new("/"));
+    receiver.wait_for_port(port);
+    receiver
+}
+
+fn said(receiver: Service) -> String {
+    let outcome = receiver.stop(Signal::TERM, &[]);
+    assert!(outcome.status.success(), "{outcome:?}");
+    String::from_utf8(outcome.stderr).expect("text")
+}
+
+fn metadata(directory: &Path) -> Value {
+    let text = std::fs::read(directory.join("metadata.json")).expect("metadata");
+    serde_json::from_slice(&text).expect("JSON")
+}
+
+/// Ten lines that no compressor can make much of.
+fn lines(first: u64) -> Vec<String> {
+    (first..first + 10)
+        .map(|number| {
+            let mut state = number + 1;
+            let noise: String = (0..400)
+                .map(|_| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    char::from(b'a' + (state >> 59) as u8 % 26)
+                })
+                .collect();
+            format!("{number} {noise}")
+        })
+        .collect()
+}
+
+/// Pushes batches until there are so many answers; gives the numbers of the lines that were
+/// acknowledged, and how many pushes were not.
+fn push_many(port: u16, pushes: u64) -> (Vec<u64>, u64) {
+    let (mut stored, mut refused) = (Vec::new(), 0);
+    for number in 0..pushes {
+        let lines = lines(number * 10);
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let answer = push(port, 1 + number * 10, &lines);
+        match answer.status {
+            204 => stored.extend(number * 10..number * 10 + 10),
+            429 => refused += 1,
+            _ => panic!("{answer:?}"),
+        }
+    }
+    (stored, refused)
+}
+
+fn stored(directory: &Path) -> Vec<u64> {
+    capture::read(directory)
+        .iter()
+        .map(|line| {
+            let text = String::from_utf8_lossy(&line.text);
+            text.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+        })
+        .collect()
+}
+
+/// A directory on a file system of one megabyte, in a mount namespace of its own, as commands that are
+/// to be run there. `None` where the system does not allow that to anybody.
+fn on_small_disk(directory: &Path, script: &str) -> Option<Command> {
+    let unshare = find("unshare")?;
+    let begin = format!("mount -t tmpfs -o size=1m none '{}'", directory.display());
+    let mut probe = command(&unshare);
+    let allowed =
+        probe.args(["-Urm", "sh", "-c", &begin]).output().is_ok_and(|o| o.status.success());
+    if !allowed {
+        return None;
+    }
+    let mut small = command(unshare);
+    small.args(["-Urm", "sh", "-c", &format!("{begin} && {script}")]);
+    Some(small)
+}
+
+#[test]
+fn a_full_disk_puts_senders_off_and_says_why() {
+    let workspace = Workspace::new();
+    let (disk, copy) = (workspace.directory("disk"), workspace.join("copy"));
+    let port = free_port();
+    // The receiver has nothing old to give up: all is in the file that is being written.
+    let script = format!(
+        "'{}' recv --headless --min-free 0 --listen 127.0.0.1:{port} --dir '{}/capture'; \
+         code=$?; cp -r '{}/capture' '{}'; exit $code",
+        logtap().display(),
+        disk.display(),
+        disk.display(),
+        copy.display()
+    );
+    let Some(small) = on_small_disk(&disk, &script) else {
+        // Another test covers what is done without the kernel's own refusal.
+        return;
+    };
+    let service = Service::start(small, Path::new("/"));
+    service.wait_for_port(port);
+    let (acknowledged, refused) = push_many(port, 400);
+    assert!(refused > 0 && acknowledged.len() > 1_000, "{refused} {}", acknowledged.len());
+    let answer = push(port, 1 << 40, &["one more line that has no room "; 600]);
+    assert_eq!(answer.status, 429, "{answer:?}");
+    assert!(answer.body.contains("No space left on device"), "{answer:?}");
+    let metrics = request(port, "GET", "/metrics", b"").body;
+    assert!(metrics.contains(&format!("logtap_logs_received_total {}\n", acknowledged.len())));
+    // The shell waits for the receiver, which is stopped by its own process number.
+    stop_receiver(&service, port);
+    let outcome = service.finish(&[]);
+    let said = String::from_utf8(outcome.stderr).expect("text");
+    assert!(said.contains("senders are put off with 429: failed to write"), "{said}");
+    assert!(said.contains("free some space on the disk"), "{said}");
+    assert_eq!(stored(&copy), acknowledged);
+}
+
+/// Finds the receiver by the port in its arguments and asks it to stop.
+fn stop_receiver(_service: &Service, port: u16) {
+    let wanted = format!("127.0.0.1:{port}");
+    let found = std::fs::read_dir("/proc").expect("/proc").flatten().find_map(|entry| {
+        let process: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let arguments = std::fs::read(entry.path().join("cmdline")).ok()?;
+        let mut words = arguments.split(|byte| *byte == 0);
+        let is_receiver = words.next()? == logtap().to_str()?.as_bytes()
+            && words.any(|word| word == wanted.as_bytes());
+        is_receiver.then_some(process)
+    });
+    let process = rustix::process::Pid::from_raw(found.expect("it runs")).expect("a number");
+    rustix::process::kill_process(process, Signal::TERM).expect("it runs");
+}
+
+#[test]
+fn the_cap_takes_the_oldest_or_the_newest_as_one_likes() {
+    for (mode, dropped) in [("reject", false), ("drop-oldest", false), ("drop-newest", true)] {
+        let workspace = Workspace::new();
+        let (directory, port) = (workspace.join("capture"), free_port());
+        let options =
+            ["--max-disk", "300KB", "--compress=false", "--min-free", "0", "--on-full", mode];
+        let service = receiver(port, &directory, &options);
+        let (acknowledged, refused) = push_many(port, 120);
+        assert_eq!((acknowledged.len(), refused), (1_200, 0), "{mode}");
+        let said = said(service);
+        let (stored, metadata) = (stored(&directory), metadata(&directory));
+        let lost = metadata["dropped"]["lines"].as_u64().unwrap_or(0);
+        let removed = metadata["removed"]["lines"].as_u64().unwrap_or(0);
+        assert_eq!(stored.len() as u64 + lost + removed, 1_200, "{mode}: {metadata}");
+        assert_eq!(lost > 0, dropped, "{mode}: {metadata}");
+        assert_eq!(removed > 0, !dropped, "{mode}: {metadata}");
+        if dropped {
+            assert_eq!(metadata["dropped"]["streams"]["{app=\"test\"}"], lost);
+        }
+        assert!(said.contains("warning: for want of room "), "{said}");
+    }
+}
+
+#[test]
+fn space_that_others_need_stays_free() {
+    let workspace = Workspace::new();
+    let (directory, port) = (workspace.join("capture"), free_port());
+    let service = receiver(port, &directory, &["--min-free", "900000TB"]);
+    let answer = push(port, 1, &["x"]);
+    assert_eq!(answer.status, 429, "{answer:?}");
+    assert!(answer.body.contains("are to stay free"), "{answer:?}");
+    let said = said(service);
+    assert!(said.contains("free some space there, or lower --min-free"), "{said}");
+}
+
+#[test]
+fn every_acknowledged_line_survives_a_kill_under_every_policy() {
+    for fsync in ["never", "rotation", "every:10ms", "always"] {
+        let workspace = Workspace::new();
+        let directory = workspace.join("capture");
+        let mut acknowledged = Vec::new();
+        for round in 0..3 {
+            let port = free_port();
+            let service = receiver(port, &directory, &["--fsync", fsync, "--max-file", "50KB"]);
+            for push_number in 0..10 {
+                let first = round * 1_000 + push_number * 10;
+                let lines = lines(first);
+                let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+                assert_eq!(push(port, 1 + first, &lines).status, 204);
+                acknowledged.extend(first..first + 10);
+            }
+            service.stop(Signal::KILL, &[]);
+        }
+        // A start adopts what it finds, and ends it.
+        let port = free_port();
+        said(receiver(port, &directory, &[]));
+        assert_eq!(stored(&directory), acknowledged, "{fsync}");
+        assert_eq!(metadata(&directory)["total_lines"], acknowledged.len());
+    }
+}
+
+#[test]
+fn other_tools_read_a_capture_while_it_is_written() {
+    let workspace = Workspace::new();
+    let (directory, port) = (workspace.join("capture"), free_port());
+    let service = receiver(port, &directory, &["--max-file", "20KB"]);
+    let (acknowledged, _) = push_many(port, 30);
+    // Raw files by themselves are lines of JSON; zstdcat reads the others. In this order nothing is
+    // missed that changes its form in between.
+    let read = |script: &str| {
+        let mut shell = command("sh");
+        shell.args(["-c", script]).current_dir(&directory);
+        let output = shell.output().expect("a shell");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    if find("zstdcat").is_some() && find("jq").is_some() {
+        let seen = read(
+            "{ cat 20*.jsonl; zstdcat 20*.zst; } 2>/dev/null | jq -r .msg | cut -d' ' -f1 | sort -nu",
+        );
+        let seen: Vec<u64> = seen.lines().filter_map(|number| number.parse().ok()).collect();
+        assert_eq!(seen, acknowledged);
+    }
+    said(service);
+    assert_eq!(stored(&directory), acknowledged);
+}
+
+fn refused(directory: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = command(logtap());
+    command.arg("recv").args(arguments).current_dir(directory);
+    command.env("HOME", directory);
+    let output = command.output().expect("it ends");
+    (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+}
+
+#[test]
+fn mistakes_in_settings_are_named_with_their_remedy() {
+    let workspace = Workspace::new();
+    let here = workspace.path();
+    std::fs::write(workspace.join("plain"), "a file").expect("a file");
+    let (code, said) = refused(here, &["--dir", "plain"]);
+    assert_ne!(code, Some(0), "{said}");
+    assert!(said.contains("`plain`") && said.contains("hint: name a directory"), "{said}");
+    let (code, said) = refused(here, &[]);
+    assert!(code == Some(2) && said.contains("--dir"), "{said}");
+    for (arguments, part) in [
+        (["--fsync", "sometimes"], "never, rotation, every:DURATION"),
+        (["--rotate-every", "soon"], "`soon` is no duration"),
+        (["--on-full", "panic"], "drop-oldest"),
+        (["--max-disk", "64X"], "`64X` is no size"),
+    ] {
+        let (code, said) = refused(here, &arguments);
+        assert!(code == Some(2) && said.contains(part), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_capture_that_another_receiver_writes_or_that_is_broken_is_named() {
+    let workspace = Workspace::new();
+    let (directory, port) = (workspace.join("capture"), free_port());
+    let service = receiver(port, &directory, &[]);
+    let capture = directory.to_str().expect("a plain path");
+    let (code, text) = refused(workspace.path(), &["--dir", capture, "--listen", "127.0.0.1:0"]);
+    assert_ne!(code, Some(0));
+    assert!(text.contains("is being written by another process"), "{text}");
+    assert!(text.contains("hint: stop the other writer"), "{text}");
+    said(service);
+    std::fs::write(directory.join("metadata.json"), "{").expect("a file");
+    let (code, text) = refused(workspace.path(), &["--dir", capture, "--listen", "127.0.0.1:0"]);
+    assert_ne!(code, Some(0));
+    assert!(text.contains("is not a capture: metadata.json") && text.contains("hint: "), "{text}");
+}
