@@ -130,13 +130,14 @@ fn look(descriptor: i32) -> Option<Class> {
     }
     if !state::has_own_memory() {
         // What a child of vfork learns of its descriptors is not true of its parent's.
-        return examine(descriptor);
+        return examine(descriptor, None);
     }
     let mut class = None;
     for _ in 0..3 {
         let before = word.load(Ordering::Acquire);
         let epoch = epoch();
-        class = examine(descriptor);
+        let present = if is_of(before, descriptor) { unpack(before) } else { None };
+        class = examine(descriptor, present);
         let after = before & !(GENERATION - 1) | epoch | tag(descriptor) | pack(class);
         if word.compare_exchange(before, after, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             break;
@@ -145,7 +146,11 @@ fn look(descriptor: i32) -> Option<Class> {
     class
 }
 
-fn examine(descriptor: i32) -> Option<Class> {
+fn examine(descriptor: i32, present: Option<Class>) -> Option<Class> {
+    let entry = match present {
+        Some(Class { stream: Stream::File(index), .. }) => Some(index),
+        _ => None,
+    };
     let settings = environment::get()?;
     let status = syscall::descriptor_status(descriptor).ok()?;
     let standard = streams::recognise(descriptor, &status).filter(|stream| match stream {
@@ -156,7 +161,7 @@ fn examine(descriptor: i32) -> Option<Class> {
     // A standard stream that is not asked for may still be a file that is.
     let stream = match standard {
         Some(stream) => stream,
-        None => Stream::File(files::find(descriptor, &status)?),
+        None => Stream::File(files::find(descriptor, &status, entry)?),
     };
     let asked = match stream {
         Stream::Stdout => settings.suppress_stdout,

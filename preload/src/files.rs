@@ -64,19 +64,49 @@ impl Entry {
     }
 }
 
-/// The table's entry of a descriptor's file, if it is to be tapped.
-pub(crate) fn find(descriptor: i32, status: &Status) -> Option<u16> {
+/// The table's entry of a descriptor's file, if it is to be tapped. `before` is the entry that this very descriptor had,
+/// where nothing has been done to it since.
+pub(crate) fn find(descriptor: i32, status: &Status, before: Option<u16>) -> Option<u16> {
     let patterns = environment::get()?.patterns();
     if patterns.is_empty() || !matches!(status.kind(), S_IFREG | S_IFIFO) {
         return None;
     }
-    if let Some(index) = known(&status.identity) {
-        return Some(index);
+    let identity = &status.identity;
+    let known = match before.filter(|&index| is_of(index, identity)) {
+        Some(index) => Some(index),
+        None if proves_itself(identity) => known(identity),
+        None => None,
+    };
+    if known.is_some() {
+        return known;
     }
     let mut buffer = [0; 1024];
     let length = path_of(descriptor, status, patterns, &mut buffer)?;
     let path = &buffer[..length];
-    insert(&status.identity, &path[path.len().saturating_sub(MAX_PATH)..])
+    let path = &path[path.len().saturating_sub(MAX_PATH)..];
+    same(identity, path).or_else(|| insert(identity, path))
+}
+
+/// Whether an identity is no other file's ever. Without a birth time (NFS, older file systems) an inode number that was
+/// a log's may be a private file's now: then the name decides.
+fn proves_itself(identity: &Identity) -> bool {
+    identity.birth != 0
+}
+
+fn is_of(index: u16, identity: &Identity) -> bool {
+    let content = TABLE.get(usize::from(index)).and_then(Entry::content);
+    content.is_some_and(|content| content.identity.is(identity))
+}
+
+/// The entry of a file that has the same name as well.
+fn same(identity: &Identity, path: &[u8]) -> Option<u16> {
+    in_use()
+        .position(|entry| {
+            entry.content().is_some_and(|content| {
+                content.identity.is(identity) && content.path[..content.length] == *path
+            })
+        })
+        .map(|index| index as u16)
 }
 
 /// The entries from the first to the last that was ever claimed: they are claimed in order.
@@ -162,4 +192,19 @@ pub(crate) fn slot(index: u16, ring: &Ring, generation: u32) -> Option<u8> {
     let slot = ring.file_slot(path(index))?;
     entry.slot.store(generation << 8 | u32::from(slot), Ordering::Relaxed);
     Some(slot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inode_number_without_a_birth_time_is_known_by_its_name_only() {
+        let log = Identity { major: 7, minor: 7, inode: 42, birth: 0 };
+        let index = insert(&log, b"/var/log/app.log").expect("an entry");
+        assert!(!proves_itself(&log) && proves_itself(&Identity { birth: 1, ..log }));
+        assert_eq!(same(&log, b"/var/log/app.log"), Some(index));
+        assert_eq!(same(&log, b"/etc/private.key"), None);
+        assert!(is_of(index, &log) && !is_of(index, &Identity { inode: 43, ..log }));
+    }
 }

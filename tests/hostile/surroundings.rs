@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Situation, situations};
 use crate::support::capture;
 use crate::support::compile::compile;
 use crate::support::machine::{require, skip};
-use crate::support::running::{Outcome, Streams, run};
+use crate::support::running::{Outcome, Streams, lines, run};
 use crate::support::workspace::{Workspace, command, library, logtap};
 
 situations! { "surroundings":
@@ -159,6 +159,11 @@ fn a_control_page_that_is_something_else() {
 
 /// Runs a script as root of a mount namespace of its own, in which `$TAP` is a directory to mount over.
 fn in_own_mounts(script: &str) -> Option<Outcome> {
+    in_own_mounts_with(script, &[])
+}
+
+/// The same with more variables.
+fn in_own_mounts_with(script: &str, more: &[(&str, PathBuf)]) -> Option<Outcome> {
     let unshare = require("unshare")?;
     let rights: &[&str] = if is_root() { &["-m"] } else { &["-r", "-m"] };
     let mount = ["mount", "-t", "tmpfs", "none", "/mnt"];
@@ -172,6 +177,7 @@ fn in_own_mounts(script: &str) -> Option<Outcome> {
     words.extend(["sh", "-c", script]);
     let mut outer = command(unshare);
     outer.args(words).env("TAP", place.path()).env("LIBRARY", library()).env("APP", APP);
+    outer.envs(more.iter().map(|(name, value)| (name, value)));
     Some(play(outer))
 }
 
@@ -230,6 +236,25 @@ fn a_tap_directory_without_room() {
     }
     let mount = "mount -t tmpfs -o nr_inodes=2 none $TAP";
     in_mounts(mount, ":");
+}
+
+/// There inode numbers alone do not tell a log from what comes after it; a log that is renamed stays one.
+#[test]
+fn logs_on_a_file_system_without_birth_times() {
+    let Some(program) = compile("gcc", "hostile/files.c", &super::FLAGS) else { return };
+    let script = "mount -t ramfs none $TAP || exit 9; cd $TAP; \
+        \"$LOGTAP\" run -q --dir \"$CAPTURE\" --file \"$TAP/*.log\" -- \"$PROGRAM\" rotated_by_rename; \
+        code=$?; cat app.log.2 app.log.1 app.log; exit $code";
+    let workspace = Workspace::new();
+    let more = [("LOGTAP", logtap()), ("PROGRAM", program), ("CAPTURE", workspace.join("capture"))];
+    if !is_root() {
+        return skip("this user may not mount a ramfs");
+    }
+    let Some(outcome) = in_own_mounts_with(script, &more) else { return };
+    assert_eq!(outcome.status.code(), Some(0), "{outcome:?}");
+    let captured: Vec<Vec<u8>> =
+        capture::read(&workspace.join("capture")).into_iter().map(|line| line.text).collect();
+    assert!(captured == lines(&outcome.stdout) && captured.len() == 301, "{}", captured.len());
 }
 
 #[test]
