@@ -1,6 +1,8 @@
 //! The targets of liblogtap, `socket:` and `file:`, as programs that only know their variables meet them.
 //! Each test is named after what liblogtap's users would see.
 
+/// The collector as a sink.
+mod collector;
 /// A program that does what it is told.
 mod puppet;
 /// Sinks of raw bytes.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -53,7 +53,10 @@ pub struct CollectorArgs {
     /// Address for /healthz, /readyz and /metrics
     #[arg(long, value_name = "IP:PORT", env = "LOGTAP_LISTEN")]
     pub listen: Option<String>,
-    /// Permissions of the tap directory if it is made: 0700 for one user, 0770 for a group, 1777 for all
+    /// Unix stream socket on which raw bytes are taken too, as liblogtap's `socket:` target sends them
+    #[arg(long, value_name = "PATH", env = "LOGTAP_SOCKET")]
+    pub socket: Option<PathBuf>,
+    /// Permissions of the tap directory if it is made, and of the socket: 0700 for one user, 0770 for a group, 1777 for all
     #[arg(long, value_name = "OCTAL", default_value = "0700", value_parser = directory_mode)]
     pub mode: u32,
     /// Bytes that all rings together may take [default: 64M, or half of a small tmpfs]
@@ -124,10 +127,21 @@ pub fn run(args: &CollectorArgs) -> Result<(), CollectorError> {
         let address = collector.monitor().serve(address)?;
         tracing::info!(%address, "answers health requests");
     }
+    let raw = match &args.socket {
+        Some(path) => Some(collector.listen_raw(path, args.mode)?),
+        None => None,
+    };
     tracing::info!(tap = %args.tap.display(), "collecting");
     let signal = signals.forever().next();
     tracing::info!(?signal, "stopping");
-    let summary = collector.stop(DRAIN_WITHIN);
+    let deadline = Instant::now() + DRAIN_WITHIN;
+    if let Some(raw) = raw {
+        match raw.stop(DRAIN_WITHIN / 2) {
+            Some(clients) => tracing::info!(clients, "raw clients were served"),
+            None => tracing::error!("what raw clients had sent last could not be taken in time"),
+        }
+    }
+    let summary = collector.stop(deadline.saturating_duration_since(Instant::now()));
     let counts = summary.counts;
     tracing::info!(
         lines = counts.lines,

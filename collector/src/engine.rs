@@ -1,6 +1,7 @@
 //! A running collector: its threads, its start and its end.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::thread::JoinHandle;
@@ -21,6 +22,7 @@ use crate::labels::LabelRules;
 use crate::outlet::{self, MemoryOutlet, Outlet};
 use crate::output::Output;
 use crate::push::{Push, PushReport, Source};
+use crate::raw::RawClients;
 use crate::resume;
 use crate::shared::Shared;
 use crate::sink::Sink;
@@ -133,6 +135,12 @@ impl Collector {
     /// Opens a stream that is fed from elsewhere.
     pub fn feeder(&self, stream: FeederStream) -> Result<Feeder, Stopped> {
         self.feeders.open(stream)
+    }
+
+    /// Takes raw clients on a Unix stream socket. `mode` is that of a directory whose users may connect. Stop it before
+    /// the collector.
+    pub fn listen_raw(&self, path: &Path, mode: u32) -> Result<RawClients, CollectorError> {
+        RawClients::start(path, mode, self.feeders.clone())
     }
 
     /// Drains what there is and stops, at most `within` later.

@@ -7,6 +7,7 @@ mod frames;
 mod hostile;
 mod memory_sink;
 mod push;
+mod raw_clients;
 mod raw_ring;
 mod running;
 mod server;
