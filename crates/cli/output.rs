@@ -4,15 +4,15 @@
 
 use std::env;
 use std::fmt::Display;
-use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use serde::Serialize;
 
 use crate::failure::CommandError;
 
-/// The two outputs of a command.
+/// The two outputs of a command. Standard output is not locked: what a command starts may write there too.
 pub(crate) struct Printer {
-    stdout: BufWriter<StdoutLock<'static>>,
+    stdout: BufWriter<Stdout>,
     colour: bool,
 }
 
@@ -22,7 +22,7 @@ impl Printer {
         let dumb = env::var_os("TERM").is_some_and(|name| name == "dumb");
         let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
-            stdout: BufWriter::with_capacity(64 << 10, io::stdout().lock()),
+            stdout: BufWriter::with_capacity(64 << 10, io::stdout()),
             colour: io::stderr().is_terminal() && !dumb && !refused,
         }
     }
