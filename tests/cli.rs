@@ -8,6 +8,8 @@ mod typing;
 mod jobs;
 /// Inspect and grep, and which capture they mean.
 mod reading;
+/// Why a receiver does not start, or nothing reaches it.
+mod receiving;
 /// The help texts.
 mod reference;
 /// Mistakes, and what is said about them.

@@ -27,6 +27,8 @@ mod cli;
 
 /// The library for aarch64, in programs that an emulator runs.
 mod aarch64;
+/// Log libraries of other people, and the receiver.
+mod clients;
 /// Small programs in C, C++ and Rust, linked against glibc and musl.
 mod compiled;
 /// `logtap doctor`: what can be tapped, what is, and why not.

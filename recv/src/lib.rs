@@ -33,6 +33,6 @@ pub use json_lines::{LineSource, LineSourceError};
 pub use logtap_capture::redact;
 pub use logtap_capture::{Appended, Fsync, OnFull, Redactor, Status, Totals, WriterOptions};
 pub use logtap_loki::Mapping;
-pub use server::{Config, Handle, ServeError, serve};
+pub use server::{Config, Handle, ServeError, check, serve};
 pub use store::{Counts, Store, StoreError, StoreOptions};
 pub use tls::{TlsError, TlsFiles};

@@ -120,6 +120,19 @@ pub struct Handle {
     thread: JoinHandle<io::Result<()>>,
 }
 
+/// Whether a server could start now, without a store: nobody else listens there, and its certificate can
+/// be used. What fails later in spite of that is told then.
+pub fn check(config: &Config) -> Result<(), ServeError> {
+    config.tls.clone().map(Tls::read).transpose()?;
+    TcpListener::bind(config.listen)
+        .map_err(|source| ServeError::Listen { address: config.listen, source })?;
+    for source in &config.json_lines {
+        let address = source.address();
+        source.bind().map_err(|error| ServeError::Listen { address, source: error })?;
+    }
+    Ok(())
+}
+
 /// Starts a server that stores pushes. The store is closed by whoever made it, after the server.
 pub fn serve(config: Config, store: Arc<Store>) -> Result<Handle, ServeError> {
     let tls = config.tls.map(Tls::read).transpose()?.map(Arc::new);

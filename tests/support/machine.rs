@@ -64,3 +64,13 @@ pub(crate) fn glibc_roots() -> PathBuf {
         PathBuf::from,
     )
 }
+
+/// Where the log libraries of other people are, or would be: `python`, `python3`, `node`.
+pub(crate) fn clients(name: &str) -> PathBuf {
+    env::var_os("LOGTAP_CLIENTS")
+        .map_or_else(
+            || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/clients"),
+            PathBuf::from,
+        )
+        .join(name)
+}

@@ -119,6 +119,8 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
     let mut config = config(args, notices_tx)?;
     let listen = config.listen;
     let observers = args.observers.check()?;
+    // A receiver that cannot listen shall leave no capture behind.
+    logtap_recv::check(&config).map_err(cannot_serve)?;
     let store = Store::create(directory, StoreOptions { writer }).map_err(cannot_write)?;
     let store = Arc::new(store);
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;

@@ -1,0 +1,225 @@
+//! Log libraries of other people push to `logtap recv`; what they sent and what the capture holds is
+//! compared line by line. Refuses to install them: `.ci/install` does that, into `target/clients`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use crate::support::capture::{self, Line};
+use crate::support::difference::{Order, difference};
+use crate::support::machine::{clients, require, skip};
+use crate::support::running::{Service, free_port};
+use crate::support::workspace::{Workspace, app, command, logtap};
+
+/// How many lines each of them sends.
+const LINES: usize = 250;
+
+/// What they send: quotes, backslashes, characters of two and four bytes, HTML, a tab.
+fn sent(number: usize) -> String {
+    format!("line {number}: \"quoted\" back\\slash \u{e4} \u{1f600} <tag> & tab\there")
+}
+
+/// A receiver that clients push to.
+struct Receiver {
+    workspace: Workspace,
+    service: Service,
+    port: u16,
+}
+
+impl Receiver {
+    fn start(arguments: &[&str]) -> Self {
+        let workspace = Workspace::new();
+        let port = free_port();
+        let mut receiver = command(logtap());
+        receiver.args(["recv", "--headless", "--listen", &format!("127.0.0.1:{port}"), "--dir"]);
+        receiver.arg(workspace.join("capture")).args(arguments);
+        let service = Service::start(receiver, Path::new("/"));
+        service.wait_for_port(port);
+        Self { workspace, service, port }
+    }
+
+    fn address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Runs a client to its end, ends the receiver, and reads the capture.
+    fn receive(self, client: Command) -> Vec<Line> {
+        let outcome = Service::start(client, self.workspace.path()).finish(&[]);
+        assert!(outcome.status.success(), "the client: {outcome:?}");
+        let receiver = self.service.stop(Signal::TERM, &[]);
+        assert!(receiver.status.success(), "the receiver: {receiver:?}");
+        capture::read_as_sent(&self.workspace.join("capture"))
+    }
+}
+
+/// All lines are there, once, in order, under these labels and no others.
+fn compare(lines: &[Line], text: impl Fn(&Line) -> Vec<u8>, labels: &[(&str, &str)]) {
+    let expected: Vec<Vec<u8>> = (0..LINES).map(|number| sent(number).into_bytes()).collect();
+    let received: Vec<Vec<u8>> = lines.iter().map(text).collect();
+    assert_eq!(difference(&expected, &received, Order::Total), None);
+    for line in lines {
+        for (name, value) in labels {
+            assert_eq!(line.label(name), *value, "{name} of {line:?}");
+        }
+        assert_eq!(line.label("logtap_invalid"), "", "{line:?}");
+        assert!(line.timestamp > 1_600_000_000_000_000_000, "a time of these years: {line:?}");
+    }
+}
+
+fn as_it_is(line: &Line) -> Vec<u8> {
+    line.text.clone()
+}
+
+/// A script of Python with the clients' packages.
+fn python(script: &str) -> Option<Command> {
+    let (interpreter, packages) = (clients("python3"), clients("python"));
+    if !interpreter.exists() || !packages.is_dir() {
+        skip("clients in Python are not installed");
+        return None;
+    }
+    let mut command = command(interpreter);
+    command.env("PYTHONPATH", packages).arg(app("clients").join(script));
+    Some(command)
+}
+
+/// A script of Node.js in a directory where the clients' packages are found.
+fn node(receiver: &Receiver, script: &str) -> Option<Command> {
+    let node = require("node")?;
+    let packages: PathBuf = clients("node").join("node_modules");
+    if !packages.is_dir() {
+        skip("clients in JavaScript are not installed");
+        return None;
+    }
+    let packages = packages.canonicalize().expect("it is there");
+    std::os::unix::fs::symlink(packages, receiver.workspace.join("node_modules")).expect("a link");
+    let here = receiver.workspace.join(script);
+    std::fs::copy(app("clients").join(script), &here).expect("a script can be copied");
+    let mut command = command(node);
+    command.arg(here);
+    Some(command)
+}
+
+fn python_logging_loki(version: &str) {
+    let receiver = Receiver::start(&[]);
+    let Some(mut client) = python("python_logging_loki.py") else { return };
+    client.args([&receiver.address(), version, &LINES.to_string()]);
+    let labels = [("app", "python"), ("logger", "numbers"), ("severity", "warning")];
+    compare(&receiver.receive(client), as_it_is, &labels);
+}
+
+#[test]
+fn python_logging_loki_with_the_older_push() {
+    python_logging_loki("0");
+}
+
+#[test]
+fn python_logging_loki_with_the_newer_push() {
+    python_logging_loki("1");
+}
+
+#[test]
+fn opentelemetry_of_python() {
+    let receiver = Receiver::start(&[]);
+    let Some(mut client) = python("opentelemetry_python.py") else { return };
+    client.args([&receiver.address(), &LINES.to_string()]);
+    compare(&receiver.receive(client), as_it_is, &[("service_name", "python")]);
+}
+
+fn opentelemetry(form: &str) {
+    let receiver = Receiver::start(&[]);
+    let Some(mut client) = node(&receiver, "opentelemetry.mjs") else { return };
+    client.args([&receiver.address(), form, &LINES.to_string()]);
+    compare(&receiver.receive(client), as_it_is, &[("service_name", "node")]);
+}
+
+#[test]
+fn opentelemetry_of_node_in_json() {
+    opentelemetry("json");
+}
+
+#[test]
+fn opentelemetry_of_node_in_protobuf() {
+    opentelemetry("protobuf");
+}
+
+fn winston(form: &str) {
+    let receiver = Receiver::start(&[]);
+    let Some(mut client) = node(&receiver, "winston_loki.cjs") else { return };
+    client.args([&receiver.address(), form, &LINES.to_string()]);
+    compare(&receiver.receive(client), as_it_is, &[("app", "winston"), ("level", "warn")]);
+}
+
+#[test]
+fn winston_loki_in_json() {
+    winston("json");
+}
+
+#[test]
+fn winston_loki_in_protobuf() {
+    winston("protobuf");
+}
+
+#[test]
+fn pino_loki() {
+    let receiver = Receiver::start(&[]);
+    let Some(mut client) = node(&receiver, "pino_loki.mjs") else { return };
+    client.args([&receiver.address(), &LINES.to_string()]);
+    // Its line is an object with the text in it.
+    let text = |line: &Line| {
+        let object: serde_json::Value = serde_json::from_slice(&line.text).expect("JSON");
+        object["msg"].as_str().expect("a text").as_bytes().to_vec()
+    };
+    compare(&receiver.receive(client), text, &[("app", "pino"), ("level", "warning")]);
+}
+
+#[test]
+fn syslog_ng() {
+    let Some(program) = require("syslog-ng") else { return };
+    let receiver = Receiver::start(&["--json-key", "label=program"]);
+    let workspace = receiver.workspace.path().to_owned();
+    let input: String = (0..LINES).map(|number| sent(number) + "\n").collect();
+    std::fs::write(workspace.join("input"), input).expect("a file");
+    let template = std::fs::read_to_string(app("clients").join("syslog-ng.conf")).expect("a file");
+    let configuration = template
+        .replace("ADDRESS", &receiver.address())
+        .replace("DIRECTORY", workspace.to_str().expect("a plain path"));
+    std::fs::write(workspace.join("syslog-ng.conf"), configuration).expect("a file");
+    let mut client = command(program);
+    client.args(["--foreground", "--no-caps", "--cfgfile"]).arg(workspace.join("syslog-ng.conf"));
+    for (option, name) in
+        [("--persist-file", "persist"), ("--pidfile", "pid"), ("--control", "control")]
+    {
+        client.arg(option).arg(workspace.join(name));
+    }
+    let client = Service::start(client, &workspace);
+    receiver.wait_for_lines(LINES);
+    let outcome = client.stop(Signal::TERM, &[]);
+    assert!(outcome.status.success(), "{outcome:?}");
+    let lines = receiver.receive(command("true"));
+    compare(&lines, as_it_is, &[("program", "syslog-ng")]);
+}
+
+impl Receiver {
+    /// Waits until so many lines are stored.
+    fn wait_for_lines(&self, wanted: usize) {
+        use std::io::{Read as _, Write as _};
+        let begun = std::time::Instant::now();
+        loop {
+            let mut stream =
+                std::net::TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
+            let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+            stream.write_all(request.as_bytes()).expect("it reads");
+            let mut text = String::new();
+            stream.read_to_string(&mut text).expect("it answers");
+            let line =
+                text.lines().find_map(|line| line.strip_prefix("logtap_logs_received_total "));
+            let stored: usize = line.expect("it counts").parse().expect("a number");
+            if stored >= wanted {
+                return;
+            }
+            assert!(begun.elapsed().as_secs() < 120, "only {stored} lines came");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+}
