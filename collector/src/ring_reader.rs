@@ -330,7 +330,8 @@ impl RingReader {
             }
             let owner = self.hint_word(lane, OWNER_OFFSET) as u32;
             let pending = Pending::from_word(self.hint_word(lane, PENDING_OFFSET));
-            if pending.is_at(seen.head()) && usize::from(pending.slot) < MAX_STREAMS {
+            let known = pending.is_at(seen.head()) && pending.length > 0;
+            if known && usize::from(pending.slot) < MAX_STREAMS {
                 torn.push(Torn { what: Some((pending.slot, u64::from(pending.length))) });
                 told.push(owner);
             } else if !silent.contains(&owner) {

@@ -130,6 +130,9 @@ typedef uint64_t LOGTAP_AtomicU64;
 // A slot that is being filled in.
 #define LOGTAP_SLOT_CLAIMED 255
 
+// The word of a lane whose holder was taken away: no head, since those are multiples of 8.
+#define LOGTAP_Pending_NONE UINT64_MAX
+
 // Largest length that the word can hold.
 #define LOGTAP_Pending_MAX_LENGTH ((1 << 24) - 1)
 
@@ -290,7 +293,7 @@ struct LOGTAP_ALIGNED(128) logtap_lane {
   logtap_word word;
   // What the lane's owner is writing: the head's low 32 bits, the stream's slot (8), the length (24).
   LOGTAP_AtomicU64 pending;
-  // Process that locked the lane last, in its own pid namespace.
+  // Process that locked the lane last, in its own pid namespace. Its holder's only once `pending` says so.
   LOGTAP_AtomicU32 owner;
   uint8_t reserved[108];
   // Up to where the collector has taken the lane's bytes. Only the collector writes it.

@@ -21,6 +21,8 @@
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
+use crate::sync;
+
 pub mod lane;
 pub mod writer;
 
@@ -114,9 +116,9 @@ pub struct Lane {
     /// `head << 1 | locked`.
     pub word: lane::Word,
     /// What the lane's owner is writing: the head's low 32 bits, the stream's slot (8), the length (24).
-    pub pending: AtomicU64,
-    /// Process that locked the lane last, in its own pid namespace.
-    pub owner: AtomicU32,
+    pub pending: sync::AtomicU64,
+    /// Process that locked the lane last, in its own pid namespace. Its holder's only once `pending` says so.
+    pub owner: sync::AtomicU32,
     reserved: [u8; 108],
     /// Up to where the collector has taken the lane's bytes. Only the collector writes it.
     pub tail: Tail,
@@ -387,11 +389,14 @@ pub struct Pending {
     pub head: u32,
     /// Slot of the stream.
     pub slot: u8,
-    /// Bytes of payload.
+    /// Bytes of payload; 0 for a lane that a larger write holds and has not yet come to.
     pub length: u32,
 }
 
 impl Pending {
+    /// The word of a lane whose holder was taken away: no head, since those are multiples of 8.
+    pub const NONE: u64 = u64::MAX;
+
     /// Largest length that the word can hold.
     pub const MAX_LENGTH: u32 = (1 << 24) - 1;
 

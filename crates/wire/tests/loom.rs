@@ -1,4 +1,5 @@
-//! The lane protocol under every interleaving that the memory model allows: two writers and a reader on one lane.
+//! The lane protocol under every interleaving that the memory model allows: two writers and a reader on one lane,
+//! and those who take a lane back from a process that is gone.
 //!
 //! Runs with `RUSTFLAGS="--cfg loom" cargo test -p logtap-wire --test loom --release`; without that flag there is
 //! nothing here.
@@ -6,9 +7,10 @@
 
 use std::sync::Arc as Shared;
 
-use logtap_wire::ring::lane::Word;
+use logtap_wire::ring::Pending;
+use logtap_wire::ring::lane::{Word, said, say, take_back};
 use loom::cell::UnsafeCell;
-use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use loom::thread;
 
 const CELLS: usize = 2;
@@ -101,5 +103,105 @@ fn a_lane_is_reclaimed_by_one_and_not_from_a_writer_that_finished() {
         assert!(!word.peek().is_locked());
         word.publish(8);
         assert!(!word.reclaim(word.peek()));
+    });
+}
+
+/// A lane with what its holders say of themselves, and one cell that only its holder may touch.
+struct Claimed {
+    word: Word,
+    owner: AtomicU32,
+    pending: AtomicU64,
+    cell: UnsafeCell<u64>,
+}
+
+// SAFETY: what the tests prove: loom fails where two touch the cell at once.
+#[expect(unsafe_code, reason = "the cell is what the protocol protects")]
+unsafe impl Sync for Claimed {}
+
+/// A process that is gone, and one that lives.
+const GONE: u32 = 1;
+const ALIVE: u32 = 2;
+
+fn note(head: u64) -> u64 {
+    Pending { head: head as u32, slot: 0, length: 3 }.to_word()
+}
+
+impl Claimed {
+    /// A lane in which a process that is gone has locked the first position and said so.
+    fn new() -> Self {
+        let lane = Self {
+            word: Word::new(),
+            owner: AtomicU32::new(0),
+            pending: AtomicU64::new(0),
+            cell: UnsafeCell::new(0),
+        };
+        assert!(lane.word.try_lock(lane.word.peek()));
+        say(&lane.owner, &lane.pending, GONE, note(0));
+        lane
+    }
+
+    #[expect(unsafe_code, reason = "touches the cell that the lock protects")]
+    fn touch(&self) {
+        // SAFETY: called by the holder.
+        self.cell.with_mut(|cell| unsafe { *cell += 1 });
+    }
+
+    /// A whole write of the living process, if the lane is free.
+    fn write(&self) -> bool {
+        let seen = self.word.peek();
+        if !self.word.try_lock(seen) {
+            return false;
+        }
+        self.touch();
+        say(&self.owner, &self.pending, ALIVE, note(seen.head()));
+        self.touch();
+        self.word.publish(seen.head() + 8);
+        true
+    }
+
+    /// Takes the lane back from the process that is gone.
+    fn take_back(&self) -> bool {
+        said(&self.word, &self.owner, &self.pending).is_some_and(|said| {
+            said.owner == GONE && take_back(&self.word, &self.owner, &self.pending, &said)
+        })
+    }
+}
+
+#[test]
+fn a_lane_of_a_process_that_is_gone_comes_free_once_and_for_one_writer_at_a_time() {
+    loom::model(|| {
+        let lane = Shared::new(Claimed::new());
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let lane = Shared::clone(&lane);
+                thread::spawn(move || {
+                    let taken = lane.take_back();
+                    (taken, lane.write())
+                })
+            })
+            .collect();
+        let results: Vec<(bool, bool)> =
+            others.into_iter().map(|other| other.join().unwrap()).collect();
+        assert_eq!(results.iter().filter(|(taken, _)| *taken).count(), 1);
+        let written = results.iter().filter(|(_, written)| *written).count() as u64;
+        assert_eq!(lane.word.head(), written * 8);
+        assert!(!lane.word.peek().is_locked());
+    });
+}
+
+#[test]
+fn a_living_holder_that_has_not_said_so_is_not_taken_for_the_one_before() {
+    loom::model(|| {
+        let lane = Shared::new(Claimed::new());
+        // The process finished its write before it went; its name is left in the lane.
+        lane.word.publish(8);
+        let other = Shared::clone(&lane);
+        let other = thread::spawn(move || (other.take_back(), other.write()));
+        let mut written = u64::from(lane.write());
+        let (taken, wrote) = other.join().unwrap();
+        written += u64::from(wrote);
+        assert!(!taken);
+        assert!(written > 0);
+        assert_eq!(lane.word.head(), 8 + written * 8);
     });
 }

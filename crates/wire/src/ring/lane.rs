@@ -3,8 +3,65 @@
 //! The protocol in three steps, each one atomic access: [`Word::try_lock`] (acquire), the copy, and
 //! [`Word::publish`] (release), which moves the head and unlocks in one store. A reader that loads the head
 //! ([`Word::head`], acquire) sees every byte before it. `tests/loom.rs` checks exactly these functions.
+//!
+//! Between the first two steps the holder says who it is and what it writes ([`say`]), so that its siblings can tell
+//! what it tore when it is gone, and take the lane back ([`take_back`]). What a lane says may be left over from
+//! an earlier holder, who may be gone: only a note that names the head at which the lane is locked is the
+//! present holder's. One that was locked and never said so is nobody's to take.
 
-use crate::sync::{AtomicU64, Ordering};
+use super::Pending;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// Says who holds a lane, and what it is about to write. Only for who holds the lane.
+#[inline(always)]
+pub fn say(owner: &AtomicU32, pending: &AtomicU64, process: u32, what: u64) {
+    owner.store(process, Ordering::Relaxed);
+    // Who sees the note sees the name.
+    pending.store(what, Ordering::Release);
+}
+
+/// Takes back what was said, before a lane is given up at the head at which it was taken. Only for its holder.
+pub fn unsay(pending: &AtomicU64) {
+    pending.store(Pending::NONE, Ordering::Relaxed);
+}
+
+/// What the holder of a lane has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The lane's word.
+    pub seen: Seen,
+    /// Who.
+    pub owner: u32,
+    /// [`Pending`], as a word.
+    pub pending: u64,
+}
+
+/// Who holds a lane, and what it writes; `None` where nobody does, or where the holder has not yet said so.
+pub fn said(word: &Word, owner: &AtomicU32, pending: &AtomicU64) -> Option<Said> {
+    let seen = word.peek();
+    let what = pending.load(Ordering::Acquire);
+    let owner = owner.load(Ordering::Relaxed);
+    let known = seen.is_locked() && Pending::from_word(what).is_at(seen.head());
+    known.then_some(Said { seen, owner, pending: what })
+}
+
+/// Takes a lane from a holder that is proved to be gone. False where another did, or where the lane has another
+/// holder by now that says the same.
+pub fn take_back(word: &Word, owner: &AtomicU32, pending: &AtomicU64, said: &Said) -> bool {
+    // Who takes the note away takes the lane: nobody else can, and no later holder finds the old note.
+    let taken =
+        pending.compare_exchange(said.pending, Pending::NONE, Ordering::AcqRel, Ordering::Relaxed);
+    if taken.is_err() {
+        return false;
+    }
+    if owner.load(Ordering::Relaxed) != said.owner {
+        // The same note of another process: it gets it back, unless it has written another since.
+        let back = (Pending::NONE, said.pending, Ordering::AcqRel, Ordering::Relaxed);
+        let _: Result<u64, u64> = pending.compare_exchange(back.0, back.1, back.2, back.3);
+        return false;
+    }
+    word.reclaim(said.seen)
+}
 
 /// `head << 1 | locked`.
 #[repr(transparent)]

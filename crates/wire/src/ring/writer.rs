@@ -13,6 +13,7 @@
 use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::lane::{self, Said};
 use super::{
     ARENA_OFFSET, ARENA_SIZE, DATA_OFFSET, Geometry, Header, LANES_OFFSET, Lane, MAX_LANES,
     MAX_STREAMS, Pending, SLOT_CLAIMED, SLOT_FILES, STREAMS_OFFSET, StreamKind, StreamSlot,
@@ -52,15 +53,6 @@ pub struct Write<'a> {
 pub struct NoRoom {
     /// How many lanes were passed over because somebody held them.
     pub held: u32,
-}
-
-/// A lane that somebody holds.
-#[derive(Clone, Copy, Debug)]
-pub struct Held {
-    seen: super::lane::Seen,
-    /// Who locked it, in the pid namespace of that process; 0 where it had not yet said so.
-    pub owner: u32,
-    pending: Pending,
 }
 
 /// A mapped ring.
@@ -159,7 +151,7 @@ impl Ring {
             if seen.is_locked() {
                 held += 1;
             } else if free > 2 * HEADER_SIZE as u32 && lane.word.try_lock(seen) {
-                lane.owner.store(write.pid, Ordering::Relaxed);
+                self.own(lane, seen.head(), write, 0);
                 // The lane's room may have grown since, never shrunk: only its holder moves the head.
                 let payload = (free & !7) - HEADER_SIZE as u32;
                 room[index as usize] = payload;
@@ -172,6 +164,7 @@ impl Ring {
         if total < write.length {
             for index in (0..lanes).filter(|&index| room[index as usize] > 0) {
                 let lane = self.lane(index);
+                lane::unsay(&lane.pending);
                 lane.word.publish(lane.word.peek().head());
             }
             return Err(NoRoom { held });
@@ -227,26 +220,21 @@ impl Ring {
         Err(NoRoom { held })
     }
 
-    /// A lane as its present holder left it; `None` where nobody holds it.
-    pub fn held(&self, lane: u32) -> Option<Held> {
+    /// A lane as its present holder left it; `None` where nobody holds it, or has not yet said so.
+    pub fn held(&self, lane: u32) -> Option<Said> {
         let lane = self.lane(lane);
-        let seen = lane.word.peek();
-        seen.is_locked().then(|| Held {
-            seen,
-            owner: lane.owner.load(Ordering::Relaxed),
-            pending: Pending::from_word(lane.pending.load(Ordering::Relaxed)),
-        })
+        lane::said(&lane.word, &lane.owner, &lane.pending)
     }
 
     /// Takes a lane back from a holder that is proved to be gone, and counts what it tore. False where another did.
-    pub fn reclaim(&self, lane: u32, held: &Held) -> bool {
-        if !self.lane(lane).word.reclaim(held.seen) {
+    pub fn reclaim(&self, lane: u32, held: &Said) -> bool {
+        let lane = self.lane(lane);
+        if !lane::take_back(&lane.word, &lane.owner, &lane.pending, held) {
             return false;
         }
-        let known = held.pending.is_at(held.seen.head());
-        let slot = self.slot(if known { held.pending.slot } else { 0 });
-        let length = if known { u64::from(held.pending.length) } else { 0 };
-        slot.torn_bytes.fetch_add(length, Ordering::Relaxed);
+        let pending = Pending::from_word(held.pending);
+        let slot = self.slot(pending.slot);
+        slot.torn_bytes.fetch_add(u64::from(pending.length), Ordering::Relaxed);
         slot.torn_records.fetch_add(1, Ordering::Relaxed);
         true
     }
@@ -267,9 +255,8 @@ impl Ring {
     /// Says what is about to be written, for those who find the lane locked for ever.
     #[inline(always)]
     fn own(&self, lane: &Lane, head: u64, write: &Write<'_>, length: usize) {
-        lane.owner.store(write.pid, Ordering::Relaxed);
         let pending = Pending { head: head as u32, slot: write.slot, length: length as u32 };
-        lane.pending.store(pending.to_word(), Ordering::Relaxed);
+        lane::say(&lane.owner, &lane.pending, write.pid, pending.to_word());
         compiler_fence(crate::sync::Ordering::SeqCst);
     }
 
@@ -535,6 +522,46 @@ mod tests {
         assert_eq!(put(&ring, &tickets, 0, b"x"), Err(NoRoom { held: 1 }));
         assert!(ring.lane(0).word.reclaim(ring.lane(0).word.peek()));
         put(&ring, &tickets, 0, b"x").unwrap();
+    }
+
+    #[test]
+    fn a_lane_is_taken_back_only_from_a_holder_that_has_said_so() {
+        let mut memory = Memory::new(Geometry { lanes: 2, lane_size: 4096 });
+        let ring = memory.ring();
+        let tickets = AtomicU64::new(1);
+        put(&ring, &tickets, 0, b"by one who is gone").unwrap();
+        // The next holder has said nothing yet: what the lane says is of the one before.
+        let word = &ring.lane(0).word;
+        assert!(word.try_lock(word.peek()));
+        assert_eq!(ring.held(0), None);
+        let write = Write { slot: SLOT_STDOUT, flags: 0, pid: 7, time: 0, parts: &[], length: 0 };
+        ring.own(ring.lane(0), word.head(), &write, 5);
+        let held = ring.held(0).unwrap();
+        assert_eq!((held.owner, Pending::from_word(held.pending).length), (7, 5));
+        assert!(ring.reclaim(0, &held));
+        assert!(!ring.reclaim(0, &held), "twice");
+        // Another with the same words at the same place is not the one that was gone.
+        assert!(word.try_lock(word.peek()));
+        ring.own(ring.lane(0), word.head(), &Write { pid: 8, ..write }, 5);
+        assert!(!ring.reclaim(0, &held));
+        assert_eq!(ring.held(0).unwrap().owner, 8, "and it keeps what it said");
+        let slot = ring.slot(SLOT_STDOUT);
+        assert_eq!(slot.torn_records.load(Ordering::Relaxed), 1);
+        assert_eq!(slot.torn_bytes.load(Ordering::Relaxed), 5);
+    }
+
+    #[test]
+    fn lanes_that_were_too_small_together_say_nothing_afterwards() {
+        let mut memory = Memory::new(Geometry { lanes: 2, lane_size: 4096 });
+        let ring = memory.ring();
+        let tickets = AtomicU64::new(1);
+        let large = vec![b'x'; 2 * 4096];
+        assert!(put(&ring, &tickets, 0, &large).is_err());
+        for lane in 0..2 {
+            let word = &ring.lane(lane).word;
+            assert!(word.try_lock(word.peek()));
+            assert_eq!(ring.held(lane), None);
+        }
     }
 
     #[test]
