@@ -47,6 +47,8 @@ mod redaction;
 mod run_command;
 /// nginx, redis-server and PostgreSQL, used by a client.
 mod servers;
+/// Other people's own tests, which must come to the same results.
+mod suites;
 /// Suppressed writes.
 mod suppression;
 /// The dynamic symbols of the library.

@@ -29,6 +29,14 @@ pub(crate) fn tap_directory() -> Option<tempfile::TempDir> {
     )
 }
 
+/// Waits until a collector has taken a tap directory over: writers that wait for room count on it from then on.
+pub(crate) fn wait_for_first_sign_of_life(collector: &Service, tap: &Path) {
+    collector.wait_until("took the directory over", || {
+        std::fs::read(tap.join(CONTROL_FILE))
+            .is_ok_and(|page| page.iter().skip(LEASE_OFFSET).take(8).any(|byte| *byte != 0))
+    });
+}
+
 /// Collector and receiver of one test.
 pub(crate) struct Parts {
     tap: tempfile::TempDir,
@@ -82,11 +90,7 @@ impl Parts {
         collector.args(["--listen", &format!("127.0.0.1:{health}")]);
         let collector = Service::start(collector, Path::new("/"));
         collector.wait_for_port(health);
-        // Writers count on it from its first sign of life on.
-        collector.wait_until("took the directory over", || {
-            std::fs::read(self.tap.path().join(CONTROL_FILE))
-                .is_ok_and(|page| page.iter().skip(LEASE_OFFSET).take(8).any(|byte| *byte != 0))
-        });
+        wait_for_first_sign_of_life(&collector, self.tap.path());
         self.collector = Some(collector);
         self
     }
