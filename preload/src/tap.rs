@@ -70,9 +70,8 @@ pub(crate) fn suppress(class: Class, parts: &[Part], length: usize) -> bool {
         return false;
     }
     let write = Write { time: clock::now_at(now), ..timeless(parts, length, FLAG_SUPPRESSED) };
-    if let Some(slot) = slot(class.stream, &ring)
-        && ring.put(&control.ticket.next, hint(), &Write { slot, ..write }).is_ok()
-    {
+    let put = |slot| ring.put(&control.ticket.next, hint(), &Write { slot, ..write }).is_ok();
+    if slot(class.stream, &ring).is_some_and(put) {
         return true;
     }
     suppress_elsewhere(control, class, ring, &write)

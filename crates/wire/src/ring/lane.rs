@@ -55,9 +55,11 @@ pub fn take_back(word: &Word, owner: &AtomicU32, pending: &AtomicU64, said: &Sai
         return false;
     }
     if owner.load(Ordering::Relaxed) != said.owner {
-        // The same note of another process: it gets it back, unless it has written another since.
-        let back = (Pending::NONE, said.pending, Ordering::AcqRel, Ordering::Relaxed);
-        let _: Result<u64, u64> = pending.compare_exchange(back.0, back.1, back.2, back.3);
+        // The same note of another process: it gets it back, unless it has written another since; then there is
+        // nothing to give back.
+        pending
+            .compare_exchange(Pending::NONE, said.pending, Ordering::AcqRel, Ordering::Relaxed)
+            .ok();
         return false;
     }
     word.reclaim(said.seen)
