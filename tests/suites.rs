@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -118,6 +119,11 @@ fn differences(plain: &Results, tapped: &Results) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Written past the test runner, which shows what a test prints only when it fails: these counts are worth a look.
+fn say(text: &str) {
+    std::io::stderr().write_all(format!("{text}\n").as_bytes()).expect("standard error");
+}
+
 /// How many tests came to which verdict, where verdicts are words.
 fn summary(results: &Results) -> String {
     let mut counts = BTreeMap::<&str, usize>::new();
@@ -143,10 +149,10 @@ fn compare(suite: &str, run: impl Fn(&Run<'_>) -> Results) {
         if let Some(before) = &left {
             found.retain(|name, _| before.contains_key(name));
         }
-        println!(
+        say(&format!(
             "{suite}, round {round}: {}, {lines} lines tapped, differences: {found:#?}",
             summary(&plain)
-        );
+        ));
         if found.is_empty() {
             return;
         }

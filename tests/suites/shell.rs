@@ -1,7 +1,7 @@
 //! What the shells and the core utilities print, return and leave behind.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Results, Run, compare};
 use crate::support::machine::require;
@@ -9,7 +9,7 @@ use crate::support::machine::require;
 /// Each line is a test: a script whose output, both streams, and status are its verdict.
 const SCRIPTS: &str = include_str!("../apps/coreutils.txt");
 
-fn run(shell: &PathBuf, run: &Run<'_>) -> Results {
+fn run(shell: &Path, run: &Run<'_>) -> Results {
     let mut results = BTreeMap::new();
     for script in SCRIPTS.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let mut command = run.command(shell);
