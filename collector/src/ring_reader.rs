@@ -345,6 +345,9 @@ impl RingReader {
     }
 
     /// Asks the writers for a new ring where most lanes have been held by the same write too long.
+    ///
+    /// It takes no lane back, even from an owner that is known to be gone: without a mapping there is no compare and
+    /// swap, and a plain store could undo what a sibling has just done with the lane.
     pub(crate) fn retire_if_stuck(&mut self, now: u64) -> io::Result<bool> {
         let mut stuck = 0;
         for lane in 0..self.lanes() {

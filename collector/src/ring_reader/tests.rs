@@ -4,6 +4,8 @@ use logtap_wire::ring::{Header, RING_MAGIC};
 
 use super::*;
 
+mod interleaving;
+
 const GEOMETRY: Geometry = Geometry { lanes: 4, lane_size: 4096 };
 
 struct RingOnDisk {
