@@ -153,6 +153,13 @@ pub(crate) struct Pass {
     blocked: bool,
 }
 
+impl Pass {
+    /// Whether there was nothing to do, and nothing is waited for.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.bytes == 0 && !self.waiting && !self.blocked
+    }
+}
+
 impl Drain {
     pub(crate) fn new(
         directory: TapDirectory,
@@ -211,8 +218,9 @@ impl Drain {
             let quiet = pass.bytes == 0 && !pass.blocked && self.is_quiet();
             self.shared.passed(quiet);
             if let Some(deadline) = self.shared.deadline() {
-                let done = pass.bytes == 0 && !pass.waiting && !pass.blocked;
-                if done && self.feeders.is_empty() || Self::is_late(&pass, deadline, &mut asked) {
+                if pass.is_idle() && self.feeders.is_empty()
+                    || Self::is_late(&pass, deadline, &mut asked)
+                {
                     break;
                 }
                 pause = Duration::ZERO;

@@ -33,7 +33,7 @@ pub fn bounded(run: impl FnOnce()) {
 
 /// Options of a push that says nothing of where it comes from.
 pub fn options() -> DecodeOptions {
-    DecodeOptions { origin: None, now: 1_700_000_000_000_000_000 }
+    DecodeOptions { now: 1_700_000_000_000_000_000, ..DecodeOptions::default() }
 }
 
 /// Checks that a decoded push is whole: all that points into it points at something. No text comes from nowhere.

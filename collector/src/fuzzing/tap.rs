@@ -49,8 +49,12 @@ pub fn tap(data: &[u8]) {
     }
     let honest: u64 = tap.rings.iter().filter(|ring| !ring.spoilt).map(|ring| ring.written).sum();
     // Each ticket that is missing is waited for until the clock has moved on.
-    for _ in 0..2 * MAX_STEPS {
-        tap.look();
+    let mut idle = 0;
+    for _ in 0..4 * MAX_STEPS {
+        idle = if tap.look() { idle + 1 } else { 0 };
+        if idle == 3 {
+            break;
+        }
     }
     let counted = tap.assembler.account.counts.totals.bytes;
     assert!(counted >= honest, "{counted} of {honest} bytes came out");
@@ -108,16 +112,17 @@ impl Tap {
         }
     }
 
-    /// What the drain and push threads do, with a clock that jumps over every patience.
-    fn look(&mut self) {
+    /// What the drain and push threads do, with a clock that jumps over every patience. Whether there was nothing to do.
+    fn look(&mut self) -> bool {
         self.clock += Duration::from_millis(10);
-        self.drain.pass_at(self.clock);
+        let pass = self.drain.pass_at(self.clock);
         for chunk in self.chunks.try_iter() {
             self.assembler.apply_chunk(chunk.now, &chunk.bytes).expect("operations of ours");
             assert!(self.assembler.output.len() < 1 << 20);
             self.assembler.output.clear();
             self.safe.send(chunk).expect("the drain is there");
         }
+        pass.is_idle()
     }
 
     fn step(&mut self, script: &mut Script<'_>) {
@@ -127,7 +132,9 @@ impl Tap {
         match choice & 15 {
             0 => self.make_ring(),
             1..=4 => self.write(script, which),
-            5 => self.look(),
+            5 => {
+                self.look();
+            }
             6 | 7 => self.send(script),
             8 => self.make_other(script),
             _ => {
