@@ -224,7 +224,7 @@ fn a_process_with_bad_settings_is_inert_and_every_bad_value_is_named() {
     let (code, report) = app.doctor_until(state_is("inert"));
     assert_eq!((code, found(&report)), (Some(6), vec!["bad_setting"; 2]), "{report:#}");
     let text = report["findings"].to_string();
-    assert!(text.contains("`carrier-pigeon:coop`") && text.contains("write `tap:`"), "{text}");
+    assert!(text.contains("`carrier-pigeon:coop`") && text.contains("write `tap:DIR`"), "{text}");
     // For people too.
     let output = command(logtap())
         .args(["doctor", "--pid", &app.0.id().to_string()])

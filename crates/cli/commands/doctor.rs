@@ -273,6 +273,9 @@ fn of_running(process: &RunningReport) -> Vec<String> {
     let state = match process.state {
         State::Tapped => "tapped",
         State::Ready => "the library is ready, nothing has been written to a tapped stream",
+        State::Raw => {
+            "its copies go to the target below as raw bytes; who reads them knows what arrives"
+        }
         State::Inert => "the library is loaded and inert",
         State::NotLoaded => "not tapped: the library is not loaded",
     };

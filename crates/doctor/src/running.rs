@@ -48,6 +48,8 @@ pub enum State {
     Tapped,
     /// It is ready, and has no ring yet.
     Ready,
+    /// Its copies go to a file or socket of the user's; what arrives there cannot be seen from here.
+    Raw,
     /// It is loaded and does nothing.
     Inert,
     /// It is not loaded.
@@ -93,10 +95,12 @@ pub fn check(process: u32, ours: &[u8]) -> Result<(RunningReport, Vec<Finding>),
     let ready =
         directory.as_ref().is_some_and(|path| process.mapped.contains(&path.join(CONTROL_FILE)));
 
+    let raw = asked.raw_target.is_some() && !asked.inert;
     let state = match (&library, rings.is_empty(), ready) {
         (None, ..) => State::NotLoaded,
         (_, false, _) => State::Tapped,
         (_, true, true) => State::Ready,
+        (_, true, false) if raw => State::Raw,
         (_, true, false) => State::Inert,
     };
     match state {
@@ -121,7 +125,7 @@ pub fn check(process: u32, ours: &[u8]) -> Result<(RunningReport, Vec<Finding>),
             }
         }
         // The values that it started with were good enough; what it shows now may be overwritten.
-        State::Tapped | State::Ready => findings.extend(
+        State::Tapped | State::Ready | State::Raw => findings.extend(
             of_settings.into_iter().filter(|finding| finding.severity == crate::Severity::Warning),
         ),
     }

@@ -7,26 +7,26 @@ use std::path::PathBuf;
 
 use logtap_wire::identity::Streams;
 use logtap_wire::pattern;
-use logtap_wire::settings::{self as names, OnFull};
+use logtap_wire::settings::{self as names, OnFull, Target};
 use serde::Serialize;
 
 use crate::{Finding, text};
 
-/// Longest directory of a target, and longest list of patterns, that the library takes.
-const MAX_DIRECTORY: usize = 96;
+/// Longest list of patterns that the library takes.
 const MAX_PATTERNS: usize = 8192;
 
-/// Variables of liblogtap that mean nothing to a tap directory, and are no mistake.
-const WITHOUT_MEANING: [&str; 4] =
-    [names::PASSIV_ON_START, "LLT_TARGET_1STCONNECT", "LLT_TARGET_RECONNECT", "LLT_LINE_BUFFERED"];
+/// Longest pause between two attempts to connect that the library takes, in seconds.
+const LONGEST_PAUSE: u32 = 86_400;
 
 /// What an environment asks of the library.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Asked {
     /// The variables, as they are.
     pub variables: Vec<(String, String)>,
-    /// The tap directory, where there is one that the library takes.
+    /// The tap directory, where the target is one.
     pub directory: Option<PathBuf>,
+    /// The target that takes raw bytes, `file:PATH` or `socket:PATH`, where it is one of those.
+    pub raw_target: Option<String>,
     /// Whether standard output is to be tapped.
     pub stdout: bool,
     /// Whether standard error is.
@@ -52,30 +52,38 @@ pub fn check(environment: &[(Vec<u8>, Vec<u8>)]) -> (Asked, Vec<Finding>) {
         }
     }
     let nothing = !asked.stdout && !asked.stderr && asked.files.is_empty();
-    if !has_target {
-        if !asked.variables.is_empty() {
-            findings.push(
-                Finding::problem("no_target", "`LLT_TARGET` is not set, so nothing is tapped")
-                    .remedy("set `LLT_TARGET=tap:DIR` to a collector's tap directory"),
-            );
-        }
-    } else if nothing && !crate::has_problem(&findings) {
+    if nothing && !asked.variables.is_empty() && !crate::has_problem(&findings) {
         findings.push(
-            Finding::problem("nothing_asked", "neither a stream nor a file is to be tapped")
-                .remedy("set `LLT_TAP_INTO=3` for stdout and stderr, or `LLT_TAP_FILE` to a list of paths"),
+            Finding::problem("nothing_asked", "neither a stream nor a file is to be tapped").remedy(
+                "set `LLT_TAP_INTO=3` for stdout and stderr, or `LLT_TAP_FILE` to a list of paths",
+            ),
         );
     }
-    asked.inert = !has_target || nothing || crate::has_problem(&findings);
+    asked.inert = nothing || crate::has_problem(&findings);
+    if !has_target && !asked.inert {
+        let file = text(names::DEFAULT_TARGET_FILE);
+        asked.raw_target = Some(format!("file:{file}"));
+        findings.push(
+            Finding::warning(
+                "default_target",
+                format!("`LLT_TARGET` is not set, so copies go to `{file}`"),
+            )
+            .remedy("set `LLT_TARGET=tap:DIR` to a collector's tap directory"),
+        );
+    }
     (asked, findings)
 }
 
 fn take(asked: &mut Asked, name: &str, value: &[u8]) {
     use std::os::unix::ffi::OsStrExt as _;
     match name {
-        names::TARGET => {
-            let directory = names::tap_directory(value).filter(|path| path.len() <= MAX_DIRECTORY);
-            asked.directory = directory.map(|path| std::ffi::OsStr::from_bytes(path).into());
-        }
+        names::TARGET => match Target::parse(value) {
+            Some(Target::Tap(path)) => {
+                asked.directory = Some(std::ffi::OsStr::from_bytes(path).into());
+            }
+            Some(Target::Socket(_) | Target::File(_)) => asked.raw_target = Some(text(value)),
+            None => {}
+        },
         names::TAP_INTO => {
             (asked.stdout, asked.stderr) = names::tap_into(value).unwrap_or_default();
         }
@@ -88,12 +96,16 @@ fn take(asked: &mut Asked, name: &str, value: &[u8]) {
 fn complaint(name: &str, value: &[u8]) -> Option<Finding> {
     let truth = "write `true` or `false`";
     let (good, remedy) = match name {
-        names::TARGET => match names::tap_directory(value) {
-            Some(path) if path.len() > MAX_DIRECTORY => {
-                (false, "take a directory whose path has at most 96 bytes")
-            }
-            found => (found.is_some(), "write `tap:` and the absolute path of a tap directory"),
-        },
+        names::TARGET => (
+            Target::parse(value).is_some(),
+            "write `tap:DIR`, `socket:PATH` or `file:PATH` with an absolute path (at most 96, 107 or 1000 bytes)",
+        ),
+        names::TARGET_FIRST_CONNECT | names::TARGET_RECONNECT => {
+            (names::time(value, LONGEST_PAUSE).is_some(), "write 0 to 86400 seconds")
+        }
+        names::EXIT_WAIT => {
+            (names::time(value, names::MAX_WAIT).is_some(), "write 0 to 600000 milliseconds")
+        }
         names::TAP_INTO => (
             names::tap_into(value).is_some(),
             "write 0 for none, 1 for stdout, 2 for stderr or 3 for both",
@@ -117,6 +129,7 @@ fn complaint(name: &str, value: &[u8]) -> Option<Finding> {
         names::SUPPRESS_STDOUT
         | names::SUPPRESS_STDERR
         | names::SUPPRESS_TAP_FILE
+        | names::LINE_BUFFERED
         | names::DEBUG_MODE => (names::truth(value).is_some(), truth),
         names::STREAMS => (
             Streams::parse(value).is_some(),
@@ -128,7 +141,7 @@ fn complaint(name: &str, value: &[u8]) -> Option<Finding> {
         ),
         names::RING_SIZE => (names::ring_size(value).is_some(), "write a size from `64K` to `64M`"),
         names::CLOCK => (matches!(value, b"fine" | b"coarse" | b""), "write `coarse` or `fine`"),
-        other if WITHOUT_MEANING.contains(&other) => return None,
+        names::PASSIV_ON_START => return None,
         other => {
             return Some(
                 Finding::warning("unknown_variable", format!("the library knows no `{other}`"))
@@ -185,13 +198,17 @@ mod tests {
                 of(&[("LLT_TARGET", "tap:/x"), ("LLT_TAP_INTO", "3"), (name, value)]);
             assert!(asked.inert && found == ["bad_setting"], "{name}={value}: {found:?}");
         }
-        let long = format!("tap:/{}", "x".repeat(MAX_DIRECTORY));
+        let long = format!("tap:/{}", "x".repeat(names::MAX_DIRECTORY));
         assert_eq!(of(&[("LLT_TARGET", &long), ("LLT_TAP_INTO", "3")]).1, ["bad_setting"]);
     }
 
     #[test]
     fn what_is_missing_is_named_too() {
-        assert_eq!(of(&[("LLT_TAP_INTO", "3")]).1, ["no_target"]);
+        let (asked, found) = of(&[("LLT_TAP_INTO", "3")]);
+        assert!(!asked.inert && asked.raw_target.is_some() && found == ["default_target"]);
+        let raw = [("LLT_TARGET", "socket:/run/x"), ("LLT_TAP_INTO", "3"), ("LLT_EXIT_WAIT", "9")];
+        let (asked, found) = of(&raw);
+        assert!(!asked.inert && asked.directory.is_none() && found.is_empty(), "{found:?}");
         assert_eq!(of(&[("LLT_TARGET", "tap:/x")]).1, ["nothing_asked"]);
         let (asked, found) = of(&[]);
         assert!(asked.inert && found.is_empty());
