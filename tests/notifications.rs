@@ -155,6 +155,26 @@ fn webhooks_hear_of_start_alert_and_stop() {
 }
 
 #[test]
+fn a_rotation_is_told() {
+    let workspace = Workspace::new();
+    let (url, notices_rx) = webhook();
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let words = ["--listen", &listen, "--dir", "c", "--max-file", "1KB", "--webhook", &url];
+    let receiver =
+        receiver(&[&words[..], &["--webhook-events", "rotation"]].concat(), &workspace, port);
+    let text = "x".repeat(700);
+    for _ in 0..2 {
+        assert_eq!(push(port, &line(&text)), 204);
+    }
+    let notice = notices_rx.recv_timeout(PATIENCE).expect("a notice");
+    assert_eq!((&notice["event"], &notice["detail"]), (&"rotation".into(), &"size".into()));
+    receiver.stop(Signal::TERM, &[]);
+    let records = records(&workspace.join("c"));
+    assert!(records.iter().any(|record| record["event"] == "rotation"), "{records:?}");
+}
+
+#[test]
 fn files_configure_the_receiver_and_flags_win() {
     let workspace = Workspace::new();
     let (home_port, local_port) = (free_port(), free_port());

@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::sleep;
 
+use crate::audit::{Audit, AuditEvent, AuditRecord};
 use crate::meters::Meters;
 use crate::notices::Notices;
 use crate::push::Intake;
@@ -135,6 +136,7 @@ pub(crate) struct Lines {
     pub(crate) mapping: Arc<Mapping>,
     pub(crate) meters: Arc<Meters>,
     pub(crate) notices: Arc<Notices>,
+    pub(crate) audit: Option<Arc<Audit>>,
     /// Bytes of lines that have not ended.
     pub(crate) held: Arc<AtomicUsize>,
 }
@@ -297,12 +299,19 @@ impl Lines {
         loop {
             let (intake, mapping, held) =
                 (Arc::clone(&self.intake), Arc::clone(&self.mapping), Arc::clone(&lines));
+            let audit = self.audit.clone();
             let outcome = tokio::task::spawn_blocking(move || {
                 let now = Timestamp::now().0;
                 let options = DecodeOptions { now, ..DecodeOptions::default() };
                 let decoded =
                     decode_records(&held, &mapping, &options).map_err(|error| error.to_string())?;
-                intake.store.append(&decoded.batch).map_err(|error| error.to_string())?;
+                let stored =
+                    intake.store.append(&decoded.batch).map_err(|error| error.to_string())?.stored;
+                if let Some(audit) = audit {
+                    // Many senders share what is stored at once, so none is named.
+                    let record = AuditRecord::new(AuditEvent::RawPushReceived);
+                    audit.record(record.lines(stored, held.len() as u64));
+                }
                 Ok::<_, String>(decoded.invalid)
             });
             let reason = match outcome.await {

@@ -168,6 +168,7 @@ pub fn serve(config: Config, store: Arc<Store>) -> Result<Handle, ServeError> {
         mapping: Arc::clone(&mapping),
         meters: Arc::clone(&meters),
         notices: Arc::clone(&notices),
+        audit: config.audit.clone(),
         held: Arc::default(),
     };
     let shared = Shared {

@@ -48,16 +48,21 @@ pub struct Watch {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Standing {
     stats: Stats,
-    rotations: u64,
+    rotations_by_size: u64,
+    rotations_by_age: u64,
+    /// Lines of older segments that went for want of room.
+    removed: u64,
     failures: u64,
+    sync_failures: u64,
 }
 
 /// Something worth telling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
-    Rotated(u64),
+    Rotated(&'static str, u64),
     Dropped(u64),
-    Failed(u64),
+    Removed(u64),
+    Failed(&'static str, u64),
     DiskWarning,
 }
 
@@ -110,19 +115,24 @@ impl Observers {
 
     fn tell(&self, change: Change, standing: &Standing, store: &Store) {
         match change {
-            Change::Rotated(times) => {
+            Change::Rotated(reason, times) => {
                 for _ in 0..times {
-                    self.audit.record(AuditRecord::new(AuditEvent::Rotation));
+                    self.audit.record(AuditRecord::new(AuditEvent::Rotation).detail(reason));
                     self.notify(EventKind::Rotation, |notice| {
-                        notice.detail = Some("size".to_owned());
+                        notice.detail = Some(reason.to_owned());
                     });
                 }
             }
             Change::Dropped(lines) => {
-                self.audit.record(AuditRecord::new(AuditEvent::LinesDropped).lines(lines, 0));
+                let record = AuditRecord::new(AuditEvent::LinesDropped).lines(lines, 0);
+                self.audit.record(record.detail("there was no room for them"));
             }
-            Change::Failed(times) => {
-                let detail = format!("{times} batches could not be stored");
+            Change::Removed(lines) => {
+                let record = AuditRecord::new(AuditEvent::LinesDropped).lines(lines, 0);
+                self.audit.record(record.detail("the oldest segments went for want of room"));
+            }
+            Change::Failed(what, times) => {
+                let detail = format!("{what}, {times} times");
                 self.audit.record(AuditRecord::new(AuditEvent::Error).detail(detail.as_str()));
                 self.notify(EventKind::Error, |notice| {
                     notice.dir = Some(name(store));
@@ -188,10 +198,21 @@ fn look(store: &Store, cap: u64, observers: &Observers, stop_rx: &mpsc::Receiver
 fn changes(before: &Standing, now: &Standing, warned: &mut bool) -> Vec<Change> {
     let since = |now: u64, before: u64| Some(now.saturating_sub(before)).filter(|more| *more > 0);
     let mut changes = Vec::new();
-    changes.extend(since(now.rotations, before.rotations).map(Change::Rotated));
-    let dropped = since(now.stats.lines_dropped, before.stats.lines_dropped);
-    changes.extend(dropped.map(Change::Dropped));
-    changes.extend(since(now.failures, before.failures).map(Change::Failed));
+    let grown = |now, before, change: fn(u64) -> Change| since(now, before).map(change);
+    changes.extend(grown(now.rotations_by_size, before.rotations_by_size, |times| {
+        Change::Rotated("size", times)
+    }));
+    changes.extend(grown(now.rotations_by_age, before.rotations_by_age, |times| {
+        Change::Rotated("age", times)
+    }));
+    changes.extend(grown(now.stats.lines_dropped, before.stats.lines_dropped, Change::Dropped));
+    changes.extend(grown(now.removed, before.removed, Change::Removed));
+    changes.extend(grown(now.failures, before.failures, |times| {
+        Change::Failed("batches could not be stored", times)
+    }));
+    changes.extend(grown(now.sync_failures, before.sync_failures, |times| {
+        Change::Failed("segments could not be written through to the disk", times)
+    }));
     let Stats { disk_usage, disk_cap, .. } = now.stats;
     let reaches = |percent: u64| disk_cap > 0 && disk_usage >= disk_cap / 100 * percent;
     if reaches(WARN_AT) && !*warned {
@@ -209,12 +230,15 @@ fn standing(store: &Store, cap: u64) -> Standing {
         stats: Stats {
             lines_written: counts.lines,
             bytes_written: counts.bytes,
-            lines_dropped: counts.dropped + counts.removed,
+            lines_dropped: counts.dropped,
             disk_usage: status.disk_bytes,
             disk_cap: cap,
         },
-        rotations: status.rotations_by_size + status.rotations_by_age,
+        rotations_by_size: status.rotations_by_size,
+        rotations_by_age: status.rotations_by_age,
+        removed: counts.removed,
         failures: counts.failures,
+        sync_failures: status.sync_failures,
     }
 }
 
@@ -229,19 +253,34 @@ fn name(store: &Store) -> String {
 mod tests {
     use super::*;
 
-    fn standing(lines_dropped: u64, disk_usage: u64, rotations: u64, failures: u64) -> Standing {
+    fn standing(lines_dropped: u64, disk_usage: u64) -> Standing {
         let stats = Stats { lines_dropped, disk_usage, disk_cap: 1000, ..Stats::default() };
-        Standing { stats, rotations, failures }
+        Standing { stats, ..Standing::default() }
     }
 
     #[test]
     fn what_grew_is_told_and_nothing_else() {
         let mut warned = false;
-        let before = standing(1, 0, 1, 1);
+        let before = Standing { removed: 7, failures: 1, ..standing(1, 0) };
         assert!(changes(&before, &before, &mut warned).is_empty());
+        let now = Standing {
+            rotations_by_size: 3,
+            rotations_by_age: 1,
+            removed: 9,
+            failures: 2,
+            sync_failures: 1,
+            ..standing(3, 0)
+        };
         assert_eq!(
-            changes(&before, &standing(3, 0, 4, 2), &mut warned),
-            [Change::Rotated(3), Change::Dropped(2), Change::Failed(1)]
+            changes(&before, &now, &mut warned),
+            [
+                Change::Rotated("size", 3),
+                Change::Rotated("age", 1),
+                Change::Dropped(2),
+                Change::Removed(2),
+                Change::Failed("batches could not be stored", 1),
+                Change::Failed("segments could not be written through to the disk", 1),
+            ]
         );
     }
 
@@ -249,7 +288,7 @@ mod tests {
     fn a_nearly_full_disk_is_told_once_until_it_has_calmed_down() {
         let mut warned = false;
         let mut told = |used| {
-            let standing = standing(0, used, 0, 0);
+            let standing = standing(0, used);
             changes(&standing, &standing, &mut warned) == [Change::DiskWarning]
         };
         assert_eq!([899, 900, 1000, 850, 900].map(&mut told), [false, true, false, false, false]);
