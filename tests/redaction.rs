@@ -85,6 +85,8 @@ fn what_was_replaced_is_told_everywhere() {
     let said = String::from_utf8(receiver.stop(Signal::TERM, &[]).stderr).expect("text");
     assert!(said.contains("redaction: email, ip_v4, paid"), "{said}");
     assert!(said.contains("redacted: email 2, ip_v4 1, paid 1"), "{said}");
+    let audit = std::fs::read_to_string(directory.join("audit.jsonl")).expect("the audit trail");
+    assert!(audit.contains("redacted: email 2, ip_v4 1, paid 1"), "{audit}");
     let metadata = std::fs::read(directory.join("metadata.json")).expect("metadata");
     let metadata: Value = serde_json::from_slice(&metadata).expect("JSON");
     assert_eq!(

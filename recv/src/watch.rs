@@ -92,10 +92,15 @@ impl Watch {
             return None;
         };
         let stats = standing(&self.store, disk_cap.unwrap_or(0)).stats;
-        observers.audit.record(
-            AuditRecord::new(AuditEvent::ServerStopped)
-                .lines(stats.lines_written, stats.bytes_written),
-        );
+        let mut record = AuditRecord::new(AuditEvent::ServerStopped)
+            .lines(stats.lines_written, stats.bytes_written);
+        let redactions = self.store.redactions().into_iter().filter(|(_, count)| *count > 0);
+        let redactions: Vec<_> =
+            redactions.map(|(name, count)| format!("{name} {count}")).collect();
+        if !redactions.is_empty() {
+            record = record.detail(format!("redacted: {}", redactions.join(", ")));
+        }
+        observers.audit.record(record);
         observers.notify(EventKind::Stop, |notice| {
             notice.dir = Some(name(&self.store));
             notice.stats = Some(stats);

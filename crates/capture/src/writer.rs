@@ -5,12 +5,14 @@
 //! back, so that a batch is stored completely or not at all. [`OnFull`] says who goes when there is no
 //! room.
 
+mod terms;
+
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use logtap_loki::{Batch, Entry, Origin};
 
@@ -23,120 +25,17 @@ use crate::fullness::{OnFull, free_bytes};
 use crate::index::{MAX_SOURCES, SegmentStats};
 use crate::layout::{next_stem, raw_file};
 use crate::lock::lock;
-use crate::metadata::Removed;
 use crate::recovery::{Recovered, recover};
-use crate::redact::{RedactedBatch, Redactor};
+use crate::redact::RedactedBatch;
 use crate::replace::{create_new, sync_directory};
 use crate::rotation::{expected_size, is_due, is_old, segment_limit};
 use crate::stored::StoredLines;
 use crate::timestamp::Timestamp;
 
+pub use terms::{Appended, Status, Totals, WriterOptions};
+
 /// Lines are handed to the kernel in pieces of about this size.
 const WRITE_SIZE: usize = 256 * 1024;
-
-/// How a capture is written.
-#[derive(Clone, Debug)]
-pub struct WriterOptions {
-    /// A segment is closed when the next batch would make it larger than this.
-    pub max_segment_bytes: u64,
-    /// A segment is closed when it was begun so long ago.
-    pub max_segment_age: Option<Duration>,
-    /// All data files together take no more than this; older segments go first.
-    pub disk_cap: Option<u64>,
-    /// Bytes that the file system is to have free beside the capture; 0 for none.
-    pub min_free: u64,
-    /// What happens to a batch for which there is no room.
-    pub on_full: OnFull,
-    /// When lines have to be on the disk itself.
-    pub fsync: Fsync,
-    /// Whether closed segments are compressed.
-    pub compress: bool,
-    /// How hard, as zstd counts.
-    pub compression_level: i32,
-    /// What its batches are passed by. Here it only tells its names and counts for the metadata.
-    pub redactor: Arc<Redactor>,
-    /// Where the time comes from.
-    pub clock: fn() -> Timestamp,
-}
-
-impl Default for WriterOptions {
-    fn default() -> Self {
-        Self {
-            max_segment_bytes: 256 << 20,
-            max_segment_age: None,
-            disk_cap: Some(50 << 30),
-            min_free: 0,
-            on_full: OnFull::default(),
-            fsync: Fsync::default(),
-            compress: true,
-            compression_level: 1,
-            redactor: Arc::new(Redactor::none()),
-            clock: Timestamp::now,
-        }
-    }
-}
-
-/// What became of a batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Appended {
-    /// Lines that are stored now.
-    pub stored: u64,
-    /// Lines that were stored before.
-    pub skipped: u64,
-    /// Lines that had no room and were dropped, because [`OnFull`] says so.
-    pub dropped: u64,
-}
-
-/// How a capture is at a moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// Bytes of all data files.
-    pub disk_bytes: u64,
-    /// What they may take together.
-    pub disk_cap: Option<u64>,
-    /// Segments closed for their size since the capture was opened.
-    pub rotations_by_size: u64,
-    /// Segments closed for their age since then.
-    pub rotations_by_age: u64,
-    /// Closed segments that could not be written through to the disk since then.
-    pub sync_failures: u64,
-    /// What was removed for want of room over the capture's whole life.
-    pub removed: Removed,
-    /// Lines that were dropped for want of room over the capture's whole life.
-    pub dropped_lines: u64,
-}
-
-impl Status {
-    /// The same with only what was lost since an earlier look.
-    #[must_use]
-    pub fn losses_since(mut self, before: &Self) -> Self {
-        let since = |now: &mut u64, before: u64| *now = now.saturating_sub(before);
-        since(&mut self.removed.segments, before.removed.segments);
-        since(&mut self.removed.lines, before.removed.lines);
-        since(&mut self.removed.bytes, before.removed.bytes);
-        since(&mut self.dropped_lines, before.dropped_lines);
-        self
-    }
-}
-
-/// What a closed capture holds.
-#[derive(Debug, Default)]
-pub struct Totals {
-    /// Lines in it.
-    pub lines: u64,
-    /// Bytes before compression.
-    pub bytes: u64,
-    /// Bytes of its data files.
-    pub disk_bytes: u64,
-    /// Its segments.
-    pub segments: usize,
-    /// How many of them are compressed.
-    pub compressed: usize,
-    /// What the disk cap has taken away.
-    pub removed: Removed,
-    /// Why a segment could not be compressed; it is there in its raw form.
-    pub compression_failure: Option<CaptureError>,
-}
 
 /// Writes a capture. Dropped without [`Writer::close`], it leaves what a crash leaves.
 #[derive(Debug)]

@@ -148,6 +148,7 @@ fn tokens_and_keys_go() {
     let alphanumeric = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8";
     let cases = [
         (format!("t {jwt} x"), "t [REDACTED:jwt] x".to_owned()),
+        (format!("https://x/y?z={jwt}"), "https://x/y?z=[REDACTED:jwt]".into()),
         ("Authorization: Bearer abc+/=~.x-_1 end".into(), "[REDACTED:bearer] end".into()),
         ("bEaReR a1b2c3d4".into(), "[REDACTED:bearer]".into()),
         (
@@ -391,6 +392,53 @@ fn patterns_of_ones_own_follow_the_built_in_ones() {
     assert_eq!(out, b"<order> <mail> <order>");
     assert_eq!(hits, [0, 1, 1, 2]);
     assert_eq!(redactor.redact_line(b"nothing", |_| {}), None);
+}
+
+/// Lines on which a recogniser that looks too far around each place would take minutes.
+#[test]
+fn hostile_lines_cost_no_more_than_others() {
+    let redactor = all();
+    for piece in [
+        "%40",
+        "@",
+        "a@",
+        "=",
+        ":",
+        "::",
+        "fe80:",
+        "password=[REDACTED",
+        "token=",
+        "token=(",
+        "pass=x(",
+        "sk-",
+        "-eyJ",
+        "eyJ",
+        "eyJ.eyJ",
+        "ya29.",
+        "bearer ",
+        "rer",
+        "://",
+        "://a:",
+        "4111 ",
+        "4111-",
+        "1.",
+        "1-",
+        "+1",
+        "phone1",
+        "DE89",
+        "-----BEGIN ",
+        "\"password\":\"",
+        "authorization:",
+        "authorization: bearer ",
+        "password=${",
+        "AKIA",
+        "SG.",
+        "pypi-AgE",
+        "123-45-",
+    ] {
+        let line = piece.repeat(60_000 / piece.len());
+        redactor.redact_line(line.as_bytes(), |_| {});
+    }
 }
 
 /// Text out of pieces that recognisers care about.

@@ -12,6 +12,10 @@ const NO_DOMAINS: [&[u8]; 14] = [
     b"png", b"jpg", b"jpeg", b"gif", b"svg", b"webp", b"js", b"css", b"service", b"socket",
     b"timer", b"mount", b"slice", b"scope",
 ];
+/// No part of an e-mail address before its `@` is longer, so that a line of nothing else costs no more.
+const LONGEST_LOCAL: usize = 128;
+/// No domain is longer.
+const LONGEST_DOMAIN: usize = 255;
 /// Longer than the longest IPv6 address with an IPv4 address in it.
 const LONGEST_IP_V6: usize = 45;
 
@@ -68,6 +72,7 @@ fn is_version(line: &[u8], start: usize, ends_with_zero: bool) -> bool {
 pub(super) fn email(line: &[u8], place: usize, width: usize, floor: usize) -> Option<Found> {
     let local =
         |byte: u8| byte.is_ascii_alphanumeric() || b"._%+-".contains(&byte) || is_letter_part(byte);
+    let floor = floor.max(place.saturating_sub(LONGEST_LOCAL));
     let mut start = run_start(line, place, floor, local);
     // What was cut off in the middle of a character does not belong to it.
     while start < place && (0x80..0xC0).contains(&at(line, start)) {
@@ -77,6 +82,7 @@ pub(super) fn email(line: &[u8], place: usize, width: usize, floor: usize) -> Op
         start += 1;
     }
     let domain_start = place + width;
+    let line = line.get(..line.len().min(domain_start + LONGEST_DOMAIN))?;
     let mut end =
         run_end(line, domain_start, |byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
     while end > domain_start && matches!(before(line, end), b'.' | b'-') {

@@ -8,6 +8,8 @@ use super::{Pattern, Patterns};
 
 /// A name of a key is looked at up to this length.
 const LONGEST_KEY: usize = 48;
+/// A value before a parenthesis that is no longer than this is the name of a function.
+const LONGEST_NAME: usize = 64;
 /// What is no password is shorter than this only by chance.
 const SHORTEST_TOKEN: usize = 6;
 
@@ -73,14 +75,16 @@ pub(super) fn is_nothing(value: &[u8]) -> bool {
         b"(null)",
     ];
     value.is_empty()
-        || value.starts_with(b"[REDACTED")
-        || value.starts_with(b"${")
-        || value.starts_with(b"{{")
-        || value.starts_with(b"%s")
+        || stands_for_another(value)
         || WORDS.iter().any(|word| word.eq_ignore_ascii_case(value))
         || (value
             .iter()
             .all(|&byte| matches!(byte, b'*' | b'x' | b'X' | b'.' | b'-' | b'<' | b'>')))
+}
+
+/// Whether a value is a mark of ours, or a place that a template fills.
+fn stands_for_another(value: &[u8]) -> bool {
+    [&b"[REDACTED"[..], b"${", b"{{", b"%s"].iter().any(|mark| value.starts_with(mark))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +176,9 @@ fn value_behind(
             }
         }
     }
+    if stands_for_another(line.get(from..)?) {
+        return None;
+    }
     let end = match quote {
         Some(quote) => quoted_end(line, from, quote),
         None => unquoted_end(line, from),
@@ -190,7 +197,7 @@ fn value_behind(
         return None;
     }
     // `secret.yaml`, `kind: Secret, name: ...` and calls such as `getToken()` are no values.
-    if quote.is_none() && at(line, end) == b'(' {
+    if quote.is_none() && at(line, end) == b'(' && value.len() <= LONGEST_NAME {
         return None;
     }
     Some(Found { start: from, end, pattern: Pattern::Secret })

@@ -116,6 +116,8 @@ const BASE64_PAD: Bytes = |byte| byte.is_ascii_alphanumeric() || b"-_=".contains
 const BASE64_URL: Bytes = |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
 const DOTTED: Bytes = |byte| BASE64_URL(byte) || byte == b'.';
 const PATH: Bytes = |byte| byte.is_ascii_alphanumeric() || byte == b'/';
+/// Headers of JSON web tokens are small.
+const LONGEST_HEADER: usize = 4096;
 /// What a bearer token is made of (RFC 6750).
 const TOKEN_68: Bytes = |byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
 
@@ -156,6 +158,8 @@ fn token(
     least: usize,
     most: usize,
 ) -> Option<Found> {
+    // No further than to see that it is too long.
+    let line = line.get(..line.len().min(from + most + 1))?;
     let end = run_end(line, from, is);
     let length = end - from;
     let alone = !before(line, start).is_ascii_alphanumeric();
@@ -170,7 +174,11 @@ fn token(
 
 /// Header, claims and signature; the signature may be empty.
 fn jwt(line: &[u8], start: usize) -> Option<Found> {
-    let header = run_end(line, start, BASE64_URL);
+    if before(line, start).is_ascii_alphanumeric() {
+        return None;
+    }
+    let near = line.get(..line.len().min(start + LONGEST_HEADER))?;
+    let header = run_end(near, start, BASE64_URL);
     if !is_at(line, header, b".eyJ") {
         return None;
     }
