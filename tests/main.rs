@@ -55,6 +55,8 @@ mod suppression;
 mod symbols;
 /// liblogtap's targets: a socket, a file.
 mod targets;
+/// The screen of `logtap recv`, in a terminal that can be typed into.
+mod tui;
 
 /// Programs that no library can be loaded into: static ones and Go's.
 mod unreachable;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::workspace::repository;
 
 /// Which of our crates each of our crates may use. What stands lower stands further up.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("logtap-wire", &[]),
     ("logtap-loki", &[]),
     ("logtap-program", &[]),
@@ -21,6 +21,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("logtap-recv", &["logtap-loki", "logtap-capture"]),
     ("logtap-analysis", &["logtap-capture"]),
     ("logtap-doctor", &["logtap-wire", "logtap-program"]),
+    ("logtap-tui", &["logtap-loki", "logtap-capture"]),
     ("logtap-injector", &["logtap-embedded", "logtap-program"]),
     (
         "logtap",
@@ -34,6 +35,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
             "logtap-collector",
             "logtap-recv",
             "logtap-analysis",
+            "logtap-tui",
             "logtap-injector",
         ],
     ),

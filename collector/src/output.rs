@@ -6,9 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use logtap_loki::{Batch, Entry, Labels, Origin, Pairs};
+use logtap_loki::{Batch, Entry, LEVELS, Labels, Level, Origin, Pairs, detect_level as detect};
 
-use crate::level::{LEVELS, Level, detect};
 use crate::lines::Mark;
 
 /// Where lines go.

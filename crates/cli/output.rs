@@ -10,6 +10,11 @@ use serde::Serialize;
 
 use crate::failure::CommandError;
 
+/// Whether the user wants no colours anywhere.
+pub(crate) fn wants_no_colour() -> bool {
+    env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
 /// The two outputs of a command. Standard output is not locked: what a command starts may write there too.
 pub(crate) struct Printer {
     stdout: BufWriter<Stdout>,
@@ -20,7 +25,7 @@ impl Printer {
     /// Both outputs of this process.
     pub(crate) fn new() -> Self {
         let dumb = env::var_os("TERM").is_some_and(|name| name == "dumb");
-        let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let refused = wants_no_colour();
         Self {
             stdout: BufWriter::with_capacity(64 << 10, io::stdout()),
             colour: io::stderr().is_terminal() && !dumb && !refused,

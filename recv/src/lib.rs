@@ -21,6 +21,7 @@ mod server;
 mod status;
 mod store;
 mod strict;
+mod talkers;
 mod tls;
 mod unpack;
 pub mod watch;
@@ -35,4 +36,5 @@ pub use logtap_capture::{Appended, Fsync, OnFull, Redactor, Status, Totals, Writ
 pub use logtap_loki::Mapping;
 pub use server::{Config, Handle, ServeError, check, serve};
 pub use store::{Counts, Store, StoreError, StoreOptions};
+pub use talkers::TalkerCounts;
 pub use tls::{TlsError, TlsFiles};

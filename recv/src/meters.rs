@@ -122,6 +122,24 @@ impl Histogram {
 }
 
 impl Meters {
+    /// Pushes that were not taken, for whatever reason.
+    pub(crate) fn refused(&self) -> u64 {
+        let meters = [
+            &self.undecodable,
+            &self.too_large,
+            &self.put_off,
+            &self.failed,
+            &self.unknown_sender,
+            &self.faults,
+        ];
+        meters.iter().map(|meter| meter.get()).sum()
+    }
+
+    /// Lines and packets that came where nobody can be put off, and are lost.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost_lines.get() + self.dropped_packets.get()
+    }
+
     /// The text that `/metrics` answers with.
     pub(crate) fn render(&self, store: &Store, in_flight: u64) -> String {
         let counts = store.counts();

@@ -118,6 +118,7 @@ pub struct Handle {
     line_sources: Vec<LineSource>,
     stop_tx: Option<oneshot::Sender<()>>,
     thread: JoinHandle<io::Result<()>>,
+    meters: Arc<Meters>,
 }
 
 /// Whether a server could start now, without a store: nobody else listens there, and its certificate can
@@ -181,6 +182,7 @@ pub fn serve(config: Config, store: Arc<Store>) -> Result<Handle, ServeError> {
         mapping,
         audit: config.audit,
     };
+    let of_handle = Arc::clone(&meters);
     let door = Door::new(config.connections, tls, meters, notices, routes(shared));
     let (stop_tx, stop_rx) = oneshot::channel();
     let grace = config.grace;
@@ -192,7 +194,7 @@ pub fn serve(config: Config, store: Arc<Store>) -> Result<Handle, ServeError> {
             outcome
         })
         .map_err(ServeError::Run)?;
-    Ok(Handle { address, line_sources, stop_tx: Some(stop_tx), thread })
+    Ok(Handle { address, line_sources, stop_tx: Some(stop_tx), thread, meters: of_handle })
 }
 
 impl Handle {
@@ -204,6 +206,16 @@ impl Handle {
     /// Where it takes JSON objects beside HTTP.
     pub fn line_sources(&self) -> &[LineSource] {
         &self.line_sources
+    }
+
+    /// Pushes that were not taken so far, for whatever reason.
+    pub fn refused(&self) -> u64 {
+        self.meters.refused()
+    }
+
+    /// Lines and packets that came where nobody can be put off, and are lost.
+    pub fn lost(&self) -> u64 {
+        self.meters.lost()
     }
 
     /// Whether it has ended by itself.

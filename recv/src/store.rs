@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use logtap_capture::{Appended, CaptureError, Redactor, Status, Totals, Writer, WriterOptions};
 use logtap_loki::Batch;
 
+use crate::talkers::{TalkerCounts, Talkers};
+
 /// How a store keeps its capture.
 #[derive(Clone, Debug, Default)]
 pub struct StoreOptions {
@@ -81,6 +83,7 @@ pub struct Store {
     status: Mutex<Status>,
     /// How the capture was found.
     found: Status,
+    talkers: Talkers,
 }
 
 impl Store {
@@ -100,6 +103,7 @@ impl Store {
             dropped: AtomicU64::new(0),
             status: Mutex::new(status),
             found: status,
+            talkers: Talkers::default(),
         })
     }
 
@@ -116,11 +120,16 @@ impl Store {
         };
         match &outcome {
             Ok(appended) => {
-                let stored = batch.entries.iter().skip(appended.skipped as usize);
+                let skipped = appended.skipped as usize;
+                let stored = batch.entries.iter().skip(skipped);
                 let bytes = match appended.stored {
                     0 => 0,
                     _ => stored.map(|entry| u64::from(entry.length)).sum(),
                 };
+                if appended.stored > 0 {
+                    // What was taken out of labels must not be seen here either.
+                    self.talkers.count(redacted.get(), skipped);
+                }
                 self.dropped.fetch_add(appended.dropped, Ordering::Relaxed);
                 self.lines.fetch_add(appended.stored, Ordering::Relaxed);
                 self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -170,6 +179,16 @@ impl Store {
     /// waits.
     pub fn redactions(&self) -> Vec<(String, u64)> {
         self.redactor.counts()
+    }
+
+    /// The names of the labels that stored lines have.
+    pub fn label_names(&self) -> Vec<String> {
+        self.talkers.names()
+    }
+
+    /// The lines stored so far for each value of a label.
+    pub fn talkers(&self, label: &str) -> TalkerCounts {
+        self.talkers.of(label)
     }
 
     /// How the capture was after the last batch. Never waits for the disk.

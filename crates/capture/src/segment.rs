@@ -134,6 +134,21 @@ impl OpenSegment {
         Ok(pieces)
     }
 
+    /// The size of the file now.
+    pub fn size(&self) -> Result<u64, CaptureError> {
+        Ok(self.metadata()?.len())
+    }
+
+    /// The lines of a raw file that begin in a range, and where the first of them begins.
+    pub fn raw_lines<'b>(
+        &self,
+        start: u64,
+        end: u64,
+        reader: &'b mut PieceReader,
+    ) -> Result<(u64, &'b [u8]), CaptureError> {
+        self.read_raw(start, end, &mut reader.text).map_err(CaptureError::io("read", &self.path))
+    }
+
     fn metadata(&self) -> Result<Metadata, CaptureError> {
         self.file.metadata().map_err(CaptureError::io("read", &self.path))
     }
@@ -178,9 +193,7 @@ impl OpenSegment {
                 Ok(())
             }
             Piece::Raw { start, end } => {
-                let lines = self
-                    .read_raw(start, end, &mut reader.text)
-                    .map_err(CaptureError::io("read", &self.path))?;
+                let (_, lines) = self.raw_lines(start, end, reader)?;
                 if !lines.is_empty() {
                     take(lines);
                 }
@@ -190,8 +203,13 @@ impl OpenSegment {
         }
     }
 
-    /// The lines of a raw file that begin in a range.
-    fn read_raw<'b>(&self, start: u64, end: u64, text: &'b mut Vec<u8>) -> io::Result<&'b [u8]> {
+    /// The lines of a raw file that begin in a range, and where the first of them begins.
+    fn read_raw<'b>(
+        &self,
+        start: u64,
+        end: u64,
+        text: &'b mut Vec<u8>,
+    ) -> io::Result<(u64, &'b [u8])> {
         // The byte before tells whether a line begins at `start`.
         let from = start.saturating_sub(1);
         let length = usize::try_from(end - from).map_err(io::Error::other)?;
@@ -228,14 +246,15 @@ impl OpenSegment {
         }
         text.truncate(filled);
         if start == 0 {
-            return Ok(text);
+            return Ok((0, text));
         }
         let first = memchr(b'\n', text).map_or(text.len(), |place| place + 1);
+        let place = first as u64 + from;
         // No line begins before `end` if the first line end is at its last byte or behind it.
-        if first as u64 + from >= end {
-            return Ok(&[]);
+        if place >= end {
+            return Ok((place, &[]));
         }
-        Ok(text.get(first..).unwrap_or_default())
+        Ok((place, text.get(first..).unwrap_or_default()))
     }
 
     fn read_stream(
@@ -320,6 +339,17 @@ mod tests {
                 assert_eq!(lines(&path, piece).0, text.as_bytes(), "{text:?} by {piece}");
             }
         }
+        fs::write(&path, "a\nbb\nccc\n").unwrap();
+        let open = OpenSegment { path: path.clone(), file: File::open(&path).unwrap() };
+        let mut reader = PieceReader::default();
+        let mut found = |start, end| {
+            let (place, text) = open.raw_lines(start, end, &mut reader).unwrap();
+            (place, text.to_vec())
+        };
+        assert_eq!(found(0, 2), (0, b"a\n".to_vec()));
+        assert_eq!(found(1, 9), (2, b"bb\nccc\n".to_vec()));
+        assert_eq!(found(2, 5), (2, b"bb\n".to_vec()));
+        assert_eq!((found(3, 5).1, open.size().unwrap()), (Vec::new(), 9));
         let long = format!("{}\nshort\n", "x".repeat(300_000));
         fs::write(&path, &long).unwrap();
         for piece in [1000, 65_536, 299_999, 300_000, 300_001] {

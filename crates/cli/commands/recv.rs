@@ -1,7 +1,8 @@
-//! `logtap recv`: the receiver, in front of a capture directory.
+//! `logtap recv`: the receiver, in front of a capture directory, with a screen where there is a terminal.
 
 mod keeping;
 mod observers;
+mod screen;
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -17,7 +18,7 @@ use logtap_recv::{
     StoreError, StoreOptions, TlsFiles,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use self::keeping::KeepingArgs;
 use crate::commands::run::{plural, size};
@@ -42,8 +43,9 @@ const STEP: Duration = Duration::from_millis(200);
   logtap recv --dir ./capture --strict-loki                        # refuses what Loki refuses
 
 Takes what a Loki takes on /loki/api/v1/push, and JSON objects of any shape on /logtap/lines. What it
-has answered for is in the capture, whatever happens to it. It ends at Ctrl-C or SIGTERM. All
-routes, answers and limits are in docs/receiver.md.")]
+has answered for is in the capture, whatever happens to it. On a terminal it shows statistics and the
+whole capture live; `?` tells the keys. It ends at `q`, Ctrl-C or SIGTERM. All routes, answers and
+limits are in docs/receiver.md.")]
 pub(crate) struct RecvArgs {
     /// Address to listen on
     #[arg(
@@ -104,7 +106,7 @@ pub(crate) struct RecvArgs {
     /// Key of JSON objects and what it means: message=KEY, time=KEY, level=KEY or label=KEY[=NAME]
     #[arg(long, value_name = "KIND=KEY")]
     json_key: Vec<String>,
-    /// Run without a screen of its own, as it always does now
+    /// Run without a screen, as it does where stdout is no terminal; notices go to stderr
     #[arg(long)]
     headless: bool,
     #[command(flatten)]
@@ -123,7 +125,12 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
     logtap_recv::check(&config).map_err(cannot_serve)?;
     let store = Store::create(directory, StoreOptions { writer }).map_err(cannot_write)?;
     let store = Arc::new(store);
+    let with_screen = !args.headless && screen::is_possible();
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    if with_screen {
+        // The terminal is gone, and the receiver with it; without one it may outlive it (nohup).
+        signals.add_signal(SIGHUP)?;
+    }
     allow_many_files();
     let guarded = config.tls.is_some() || !config.credentials.is_empty();
     let scheme = if config.tls.is_some() { "https" } else { "http" };
@@ -135,11 +142,10 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
         observers.audit.record(record);
         cannot_serve(error)
     })?;
-    let screen = if args.headless { "" } else { " (headless: there is no screen yet)" };
     let disk_cap = Some(args.keeping.max_disk);
     let watch = Watch::start(Arc::clone(&store), disk_cap, observers)?;
     printer.note(format_args!(
-        "logtap: receiving on {scheme}://{} into {}{screen}",
+        "logtap: receiving on {scheme}://{} into {}",
         server.address(),
         directory.display()
     ));
@@ -159,11 +165,24 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
         );
     }
 
-    while signals.pending().next().is_none() && !server.is_finished() {
-        if let Ok(notice) = notices_rx.recv_timeout(STEP) {
-            printer.note(format_args!("logtap: warning: {notice}"));
+    let shown = if with_screen {
+        let receiver = screen::Receiver {
+            store: &store,
+            server: &server,
+            signals: &mut signals,
+            notices_rx: &notices_rx,
+            disk_cap: args.keeping.max_disk,
+            redaction: redactor.is_active().then(|| redact::describe(&redactor)),
+        };
+        screen::show(receiver, &format!("{scheme}://{}", server.address()))
+    } else {
+        while signals.pending().next().is_none() && !server.is_finished() {
+            if let Ok(notice) = notices_rx.recv_timeout(STEP) {
+                printer.note(format_args!("logtap: warning: {notice}"));
+            }
         }
-    }
+        Ok(Vec::new())
+    };
     printer.note("logtap: shutting down");
     let stopped = server.stop();
     for notice in notices_rx.try_iter() {
@@ -176,6 +195,9 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
     }
     closed.map_err(cannot_write)?;
     stopped.map_err(cannot_serve)?;
+    for text in shown? {
+        printer.note(format_args!("logtap: {text}"));
+    }
     printer.note(format_args!(
         "logtap: done: {} ({}) received, next: logtap inspect {}",
         plural(counts.lines, "line"),

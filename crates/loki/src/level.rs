@@ -18,7 +18,7 @@ pub enum Level {
 }
 
 /// Number of levels, with "none" as 0.
-pub(crate) const LEVELS: usize = 8;
+pub const LEVELS: usize = 8;
 
 impl Level {
     /// Its name, as Grafana knows it.

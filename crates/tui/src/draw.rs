@@ -1,0 +1,46 @@
+//! A state as cells: a pure function, so that whole screens can be tested without a terminal.
+
+pub(crate) mod areas;
+mod detail;
+pub(crate) mod log;
+mod overlay;
+mod panel;
+mod status;
+
+use ratatui::buffer::Buffer;
+use ratatui::style::Style;
+
+use self::areas::Areas;
+use crate::state::{Mode, State};
+
+/// Draws everything into the buffer, which has the size of the state.
+pub fn draw(state: &State, buffer: &mut Buffer) {
+    let areas = Areas::of(state);
+    panel::draw_title(state, areas.title, buffer);
+    panel::draw(state, areas.panel, buffer);
+    status::draw_rule(state, areas.rule, buffer);
+    log::draw(state, areas.log, buffer);
+    status::draw_bottom(state, areas.bottom, buffer);
+    match &state.mode {
+        Mode::Help(top) => overlay::draw_help(state, *top, buffer),
+        Mode::Levels => overlay::draw_levels(state, buffer),
+        Mode::Detail(top) => detail::draw(state, *top, buffer),
+        _ => {}
+    }
+}
+
+/// Writes texts one after the other, up to `end`; returns where the next one would begin.
+fn put(buffer: &mut Buffer, x: u16, y: u16, end: u16, texts: &[(&str, Style)]) -> u16 {
+    let mut x = x;
+    if !buffer.area.contains((x, y).into()) {
+        return x;
+    }
+    let end = end.min(buffer.area.right());
+    for (text, style) in texts {
+        if x >= end {
+            break;
+        }
+        (x, _) = buffer.set_stringn(x, y, text, usize::from(end - x), *style);
+    }
+    x
+}

@@ -1,0 +1,156 @@
+//! One line in full: its time, labels and metadata, and its message, indented where it is JSON.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::log::{put_runs, runs};
+use super::overlay::window;
+use super::put;
+use super::status::NAMES;
+use crate::format::count;
+use crate::state::{ShownLine, State};
+use crate::wrap::{clean, cut};
+
+/// No more of a message than this is laid out; Y copies all of it.
+const MAX_BYTES: usize = 256 * 1024;
+
+pub(super) fn draw(state: &State, top: usize, buffer: &mut Buffer) {
+    let Some(row) = state.chosen() else { return };
+    let theme = state.title.theme;
+    let area = Rect::new(0, 0, state.width, state.height);
+    let inner = window(state, area, " one line: y copies, j k scroll, Esc closes ", buffer);
+    let columns = usize::from(inner.width);
+    let texts = text(&row.line);
+    let pieces = texts.iter().flat_map(|text| {
+        let is_field = text.is_field;
+        cut(&text.text, columns).into_iter().map(move |piece| (&text.text, piece, is_field))
+    });
+    let all = pieces.clone().count();
+    let room = usize::from(inner.height);
+    let top = top.min(all.saturating_sub(room));
+    for (number, (text, piece, is_field)) in pieces.skip(top).take(room).enumerate() {
+        let y = inner.y + number as u16;
+        if is_field {
+            let part = text.get(piece).unwrap_or_default();
+            put(buffer, inner.x, y, inner.right(), &[(part, theme.dim())]);
+        } else {
+            let runs = runs(text, Style::new(), theme, state.spec.search.as_ref());
+            put_runs(buffer, inner.x, y, inner.right(), text, &runs, &piece);
+        }
+    }
+    if all > room && area.height > 1 {
+        let seen = format!(" {}-{} of {} ", top + 1, (top + room).min(all), count(all as u64));
+        let x = area.right().saturating_sub(seen.len() as u16 + 1);
+        put(buffer, x, area.bottom() - 1, area.right(), &[(&seen, theme.strong())]);
+    }
+}
+
+struct Line {
+    text: String,
+    is_field: bool,
+}
+
+fn text(line: &ShownLine) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut field = |name: &str, value: &str| {
+        let text = format!("{name:<12} {}", clean(value, MAX_BYTES));
+        lines.push(Line { text, is_field: true });
+    };
+    field("time", &line.time.map_or_else(|| "none".to_owned(), |time| time.to_string()));
+    field("level", NAMES.get(line.level).copied().unwrap_or("none"));
+    for (name, value) in line.labels.iter().chain(&line.metadata) {
+        field(name, value);
+    }
+    if line.is_binary {
+        field("bytes", "not UTF-8; the exact ones are in the entry, Y copies it");
+    }
+    lines.push(Line { text: String::new(), is_field: true });
+    let pretty = pretty(&line.message);
+    let message = pretty.as_deref().unwrap_or(&line.message);
+    let end = message.floor_char_boundary(MAX_BYTES);
+    let (shown, rest) = message.split_at_checked(end).unwrap_or((message, ""));
+    lines.extend(
+        shown.split('\n').map(|part| Line { text: clean(part, MAX_BYTES), is_field: false }),
+    );
+    if !rest.is_empty() {
+        let text = format!("... and {} more bytes", count(rest.len() as u64));
+        lines.push(Line { text, is_field: true });
+    }
+    lines
+}
+
+/// JSON with one value on each line, its keys in their order; `None` for anything else.
+fn pretty(message: &str) -> Option<String> {
+    let text = message.trim();
+    if !text.starts_with(['{', '[']) {
+        return None;
+    }
+    // Checked, and then only indented: numbers and the order of keys stay as they are.
+    serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
+    let mut out = String::with_capacity(text.len() * 2);
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    let mut rest = text.chars().peekable();
+    while let Some(character) = rest.next() {
+        if in_text {
+            out.push(character);
+            in_text = escaped || character != '"';
+            escaped = character == '\\' && !escaped;
+            continue;
+        }
+        match character {
+            '"' => {
+                in_text = true;
+                out.push(character);
+            }
+            '{' | '[' => {
+                while rest.peek().is_some_and(|next| next.is_whitespace()) {
+                    rest.next();
+                }
+                out.push(character);
+                if let Some(end) = rest.next_if(|next| matches!(next, '}' | ']')) {
+                    out.push(end);
+                } else {
+                    depth += 1;
+                    indent(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                indent(&mut out, depth);
+                out.push(character);
+            }
+            ',' => {
+                out.push(character);
+                indent(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            character if character.is_whitespace() => {}
+            other => out.push(other),
+        }
+        if out.len() > 4 * MAX_BYTES {
+            return None;
+        }
+    }
+    Some(out)
+}
+
+fn indent(out: &mut String, depth: usize) {
+    out.push('\n');
+    out.extend(std::iter::repeat_n("  ", depth));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_indented_and_nothing_else_is_changed() {
+        let text = r#"{"b":1.0,"a":[ ],"c":{"x":"y\" {,}:"},"d":[1, null]}"#;
+        let expected = "{\n  \"b\": 1.0,\n  \"a\": [],\n  \"c\": {\n    \"x\": \"y\\\" {,}:\"\n  },\n  \"d\": [\n    1,\n    null\n  ]\n}";
+        assert_eq!(pretty(text).as_deref(), Some(expected));
+        for text in ["plain", "{no", "[1,]", "12"] {
+            assert_eq!(pretty(text), None);
+        }
+    }
+}

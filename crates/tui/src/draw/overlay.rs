@@ -1,0 +1,75 @@
+//! Windows over the log: the help, and the levels.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::widgets::{Block, Clear, Widget as _};
+
+use super::put;
+use super::status::NAMES;
+use crate::format::count;
+use crate::keys::BINDINGS;
+use crate::state::State;
+
+/// An empty window with a border; returns the room within.
+pub(super) fn window(state: &State, area: Rect, title: &str, buffer: &mut Buffer) -> Rect {
+    let area = area.intersection(buffer.area);
+    Clear.render(area, buffer);
+    let block = Block::bordered().title(title).border_style(state.title.theme.rate());
+    let inner = block.inner(area);
+    block.render(area, buffer);
+    inner
+}
+
+fn centred(state: &State, width: u16, height: u16) -> Rect {
+    let (width, height) = (width.min(state.width), height.min(state.height));
+    Rect::new((state.width - width) / 2, (state.height - height) / 2, width, height)
+}
+
+pub(super) fn draw_help(state: &State, top: usize, buffer: &mut Buffer) {
+    let theme = state.title.theme;
+    let area = centred(state, 72, BINDINGS.len() as u16 + 2);
+    let inner = window(state, area, " keys ", buffer);
+    let room = usize::from(inner.height);
+    let top = top.min(BINDINGS.len().saturating_sub(room));
+    for (row, binding) in BINDINGS.iter().skip(top).take(room).enumerate() {
+        let keys = format!(" {:<12}", binding.keys);
+        let texts = [(keys.as_str(), theme.rate()), (binding.meaning, Style::new())];
+        put(buffer, inner.x, inner.y + row as u16, inner.right(), &texts);
+    }
+    if top + room < BINDINGS.len() && area.height > 1 {
+        let more = " j: more ";
+        let x = area.right().saturating_sub(more.len() as u16 + 1);
+        put(buffer, x, area.bottom() - 1, area.right(), &[(more, theme.strong())]);
+    }
+}
+
+pub(super) fn draw_levels(state: &State, buffer: &mut Buffer) {
+    let theme = state.title.theme;
+    let progress = &state.progress;
+    let area = centred(state, 40, NAMES.len() as u16 + 3);
+    let title = if progress.is_complete() {
+        " levels ".to_owned()
+    } else {
+        format!(" levels: counting {}% ", progress.percent())
+    };
+    let inner = window(state, area, &title, buffer);
+    let room = usize::from(inner.height);
+    for (level, name) in NAMES.iter().enumerate().take(room) {
+        let shown = state.spec.levels.has(level);
+        let lines = progress.tally.levels.get(level).copied().unwrap_or(0);
+        let tick = if shown { "x" } else { " " };
+        let style = if shown { theme.level(level) } else { theme.dim() };
+        let texts = [
+            (format!(" {level} [{tick}] "), Style::new()),
+            (format!("{name:<10}"), style),
+            (format!("{:>16}", count(lines)), Style::new()),
+        ];
+        let texts: Vec<(&str, Style)> = texts.iter().map(|(t, s)| (t.as_str(), *s)).collect();
+        put(buffer, inner.x, inner.y + level as u16, inner.right(), &texts);
+    }
+    if room > NAMES.len() {
+        let y = inner.y + NAMES.len() as u16;
+        put(buffer, inner.x, y, inner.right(), &[(" 0-7 show, hide   a all   Esc", theme.dim())]);
+    }
+}

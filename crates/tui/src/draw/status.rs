@@ -1,0 +1,168 @@
+//! The line above the log, with what is hidden and why, and the line below it, for typing and notices.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::put;
+use crate::format::count;
+use crate::state::{LevelSet, Mode, Prompt, State};
+use crate::wrap::width;
+
+pub(super) fn draw_rule(state: &State, area: Rect, buffer: &mut Buffer) {
+    if area.is_empty() {
+        return;
+    }
+    let theme = state.title.theme;
+    let line = "\u{2500}".repeat(usize::from(area.width));
+    put(buffer, area.x, area.y, area.right(), &[(&line, theme.dim())]);
+    let right = position(state);
+    let right_start = area.right().saturating_sub(width(&right) as u16 + 1);
+    let style = if state.follow { theme.good() } else { theme.warning() };
+    put(buffer, right_start, area.y, area.right(), &[(&right, style)]);
+    let mut x = area.x + 1;
+    let badges = badges(state);
+    let count = badges.len();
+    for (number, (text, is_warning)) in badges.into_iter().enumerate() {
+        let style = if is_warning { theme.warning() } else { theme.badge() };
+        let end = right_start.saturating_sub(1);
+        let rest = count - number - 1;
+        let more = if rest > 0 { format!("+{rest} ").len() } else { 0 };
+        if usize::from(x) + width(&text) + 1 + more > usize::from(end) {
+            // What has no room is counted, not left out in silence.
+            let text = if number == 0 { text } else { format!("+{}", rest + 1) };
+            put(buffer, x, area.y, end, &[(&text, style)]);
+            return;
+        }
+        x = put(buffer, x, area.y, end, &[(&text, style)]) + 1;
+    }
+}
+
+/// Where one is.
+fn position(state: &State) -> String {
+    if state.follow {
+        return " FOLLOW ".to_owned();
+    }
+    let since = match state.lines_since() {
+        0 => String::new(),
+        lines => format!("  +{} new", count(lines)),
+    };
+    format!(" {}%{since} ", state.page.percent)
+}
+
+/// What is hidden and looked for, with counts; those that warn are marked.
+fn badges(state: &State) -> Vec<(String, bool)> {
+    let progress = &state.progress;
+    // A count that still grows says so.
+    let so_far = if progress.is_complete() { "" } else { "\u{2265}" };
+    let mut badges = Vec::new();
+    if state.statistics.dropped > 0 {
+        badges.push((format!("DROPPED {}", count(state.statistics.dropped)), true));
+    }
+    if progress.active && !progress.is_complete() {
+        badges.push((format!("{}%", progress.percent()), true));
+    }
+    if state.page.waiting && !state.page.rows.is_empty() {
+        badges.push(("still looking for more lines".to_owned(), true));
+    }
+    let mut add = |text: String| badges.push((format!(" {text} "), false));
+    if let Some(search) = &state.spec.search {
+        let number = state.match_number.map_or_else(|| "-".to_owned(), count);
+        add(format!("[{number}/{so_far}{}] /{}", count(progress.tally.found), search.text()));
+    }
+    if !state.spec.shows_all() {
+        add(format!("[{so_far}{} lines]", count(progress.tally.kept)));
+    }
+    for (name, value) in &state.spec.labels {
+        add(format!("FILTER: {name}={value}"));
+    }
+    for (number, rule) in state.spec.rules.iter().enumerate() {
+        let kind = if rule.hide { "HIDE" } else { "GREP" };
+        let hits = progress.tally.hits.get(number).copied().unwrap_or(0);
+        add(format!("{kind}: /{} {so_far}{}", rule.pattern.text(), count(hits)));
+    }
+    if state.spec.levels != LevelSet::ALL {
+        let hidden: Vec<&str> = (0..NAMES.len())
+            .filter(|level| !state.spec.levels.has(*level))
+            .filter_map(|level| NAMES.get(level).copied())
+            .collect();
+        add(format!("HIDE LEVEL: {}", hidden.join(" ")));
+    }
+    badges
+}
+
+/// The levels by their numbers.
+pub(super) const NAMES: [&str; 8] =
+    ["none", "trace", "debug", "info", "warn", "error", "critical", "fatal"];
+
+pub(super) fn draw_bottom(state: &State, area: Rect, buffer: &mut Buffer) {
+    if area.is_empty() {
+        return;
+    }
+    let theme = state.title.theme;
+    let mut line = |texts: &[(&str, Style)]| put(buffer, area.x, area.y, area.right(), texts);
+    if let Mode::Prompt(prompt) = &state.mode {
+        draw_prompt(state, prompt, area, buffer);
+        return;
+    }
+    let waits = match &state.mode {
+        Mode::Mark => Some("m: a letter from a to z marks this line"),
+        Mode::Jump => Some("': the letter of a mark"),
+        Mode::GoTo => Some("g: g goes to the first line"),
+        _ => None,
+    };
+    if let Some(text) = waits {
+        line(&[(" ", Style::new()), (text, theme.strong())]);
+    } else if let Some(notice) = &state.notice {
+        let style = if notice.is_bad { theme.bad() } else { theme.strong() };
+        line(&[(" ", Style::new()), (&notice.text, style)]);
+    } else if let Some(seek) = &state.seeking {
+        let direction = if seek.forward { "down" } else { "up" };
+        let percent = state.progress.percent();
+        line(&[(&format!(" searching {direction}: {percent}%   Esc stops"), theme.warning())]);
+    } else if let Some(damaged) = &state.progress.damaged {
+        line(&[(" ", Style::new()), (damaged, theme.bad())]);
+    } else if let Some(export) = &state.exporting {
+        let text = format!(
+            " writing {}: {}%, {} lines   Esc gives it up",
+            export.path,
+            export.percent,
+            count(export.lines)
+        );
+        line(&[(&text, theme.warning())]);
+    } else {
+        line(&[(
+            " ? help  / find  f follow  l label  L levels  e error  Enter line  q quit",
+            theme.dim(),
+        )]);
+    }
+}
+
+fn draw_prompt(state: &State, prompt: &Prompt, area: Rect, buffer: &mut Buffer) {
+    let theme = state.title.theme;
+    let x = put(
+        buffer,
+        area.x,
+        area.y,
+        area.right(),
+        &[(" ", Style::new()), (prompt.purpose.sign(), theme.strong())],
+    );
+    let (before, after) = prompt.text.split_at_checked(prompt.cursor).unwrap_or_default();
+    // The end of a long text is seen.
+    let room = usize::from(area.right().saturating_sub(x + 2));
+    let start = crate::wrap::skip(before, width(before).saturating_sub(room));
+    let mut rest = after.chars();
+    let under = rest.next().map_or_else(|| " ".to_owned(), String::from);
+    let mut texts = vec![
+        (before.get(start..).unwrap_or_default(), Style::new()),
+        (under.as_str(), theme.selected()),
+        (rest.as_str(), Style::new()),
+    ];
+    let bad = state.notice.as_ref().filter(|notice| notice.is_bad);
+    if let Some(notice) = bad {
+        texts.extend([("   ", Style::new()), (notice.text.as_str(), theme.bad())]);
+    } else if prompt.text.is_empty() {
+        texts.extend([("  ", Style::new()), (prompt.purpose.hint(), theme.dim())]);
+    }
+    put(buffer, x, area.y, area.right(), &texts);
+}

@@ -1,0 +1,435 @@
+//! All that the screen shows, and how it changes: a state and an event give the next state and what is
+//! to be done. No clock, no terminal, no file.
+
+mod actions;
+mod prompts;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ratatui::crossterm::event::{KeyEvent, KeyEventKind, MouseEvent, MouseEventKind};
+
+pub use crate::judge::{LevelSet, MAX_RULES, Pattern, Rule, Spec, Tally};
+pub use crate::pager::{Goal, Page, Request, Row, Sought};
+pub use crate::place::{Place, SegmentKey};
+pub use crate::prompt::{Prompt, Purpose};
+pub use crate::rates::Rates;
+pub use crate::shown::ShownLine;
+pub use crate::statistics::Statistics;
+pub use crate::survey::Progress;
+pub use crate::time::TimeStyle;
+
+use crate::draw::areas::Areas;
+use crate::draw::log::row_at;
+use crate::theme::Theme;
+
+/// How long a notice stays.
+const NOTICE_TIME: Duration = Duration::from_secs(6);
+/// Lines that a turn of the wheel moves.
+const WHEEL: isize = 3;
+
+/// What does not change while the screen is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Title {
+    /// Where pushes are taken.
+    pub address: String,
+    /// The capture directory.
+    pub directory: String,
+    /// Colours or not.
+    pub theme: Theme,
+}
+
+/// What keys are for at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Moving about.
+    Normal,
+    /// Typing.
+    Prompt(Prompt),
+    /// Reading the help, from this line on.
+    Help(usize),
+    /// Reading one line in full, from this line of it on.
+    Detail(usize),
+    /// Choosing levels.
+    Levels,
+    /// The next letter is a mark.
+    Mark,
+    /// The next letter is a mark to jump to.
+    Jump,
+    /// A `g` was typed.
+    GoTo,
+}
+
+/// Something to be told at the bottom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// In one line.
+    pub text: String,
+    /// Whether something went wrong.
+    pub is_bad: bool,
+    until: Duration,
+}
+
+/// A jump that is not there yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seek {
+    /// To what.
+    pub goal: Goal,
+    /// From where.
+    pub from: Place,
+    /// In which direction.
+    pub forward: bool,
+}
+
+/// How far an export is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exporting {
+    /// Where to.
+    pub path: String,
+    /// How far, in percent.
+    pub percent: u64,
+    /// Lines written.
+    pub lines: u64,
+}
+
+/// Where the cursor goes on a new page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    /// To the line that was asked for.
+    Anchor,
+    /// It stays in its row.
+    Row,
+}
+
+/// Everything.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct State {
+    pub title: Title,
+    pub width: u16,
+    pub height: u16,
+    pub now: Duration,
+    pub statistics: Statistics,
+    pub rates: Rates,
+    pub progress: Progress,
+    /// Segments that the disk cap has taken since the start.
+    pub removed: u64,
+    pub page: Page,
+    /// Row of the chosen line.
+    pub cursor: usize,
+    pub follow: bool,
+    /// Lines that there were when following ended.
+    pub lines_then: u64,
+    pub mode: Mode,
+    pub spec: Spec,
+    /// Number of the match that was jumped to.
+    pub match_number: Option<u64>,
+    pub seeking: Option<Seek>,
+    pub marks: BTreeMap<char, Place>,
+    pub wrap: bool,
+    /// Cells by which long lines are moved to the left.
+    pub pan: usize,
+    pub time_style: TimeStyle,
+    pub mouse: bool,
+    pub panel: bool,
+    pub notice: Option<Notice>,
+    pub exporting: Option<Exporting>,
+    talker_label: Option<String>,
+    request: Request,
+    keep: Keep,
+}
+
+/// What can happen.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Time has passed.
+    Tick(Box<Tick>),
+    /// A key.
+    Key(KeyEvent),
+    /// A pasted text.
+    Paste(String),
+    /// The mouse.
+    Mouse(MouseEvent),
+    /// The terminal has another size.
+    Resize(u16, u16),
+    /// The page that was asked for.
+    Page(Page),
+    /// The jump that was asked for.
+    Sought(Sought),
+    /// The time that was asked for: its line, or why there is none.
+    Time(Result<Place, String>),
+    /// Something to tell, and whether it is bad.
+    Told(String, bool),
+}
+
+/// What is known now.
+#[derive(Clone, Debug, Default)]
+pub struct Tick {
+    /// Time since the start.
+    pub now: Duration,
+    /// The receiver's counters.
+    pub statistics: Statistics,
+    /// How far the survey is.
+    pub progress: Progress,
+    /// Segments removed since the start.
+    pub removed: u64,
+    /// The export under way.
+    pub exporting: Option<Exporting>,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Read a page.
+    Page(Request),
+    /// Show lines by the state's spec.
+    Spec,
+    /// Look for a line.
+    Seek(Seek),
+    /// Look for a time, as it was typed.
+    FindTime(String),
+    /// Write the lines that are shown; the default directory if no name is given.
+    Export(String),
+    /// Give up the export.
+    StopExport,
+    /// Put a text on the clipboard.
+    Copy(String),
+    /// Take the mouse, or leave it to the terminal.
+    Mouse(bool),
+    /// Give the terminal back until the shell says go on.
+    Suspend,
+    /// End.
+    Quit,
+}
+
+impl State {
+    /// At the start: following, everything shown.
+    pub fn new(title: Title, width: u16, height: u16) -> Self {
+        Self {
+            title,
+            width,
+            height,
+            now: Duration::ZERO,
+            statistics: Statistics::default(),
+            rates: Rates::default(),
+            progress: Progress::default(),
+            removed: 0,
+            page: Page::default(),
+            cursor: 0,
+            follow: true,
+            lines_then: 0,
+            mode: Mode::Normal,
+            spec: Spec::default(),
+            match_number: None,
+            seeking: None,
+            marks: BTreeMap::new(),
+            wrap: false,
+            pan: 0,
+            time_style: TimeStyle::Clock,
+            mouse: true,
+            panel: true,
+            notice: None,
+            exporting: None,
+            talker_label: None,
+            request: Request::Tail,
+            keep: Keep::Anchor,
+        }
+    }
+
+    /// The next state, and what is to be done.
+    pub fn update(&mut self, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Tick(tick) => return self.tick(*tick),
+            Event::Key(key) if key.kind != KeyEventKind::Release => return self.key(key),
+            Event::Key(_) => {}
+            Event::Paste(text) => {
+                if let Mode::Prompt(prompt) = &mut self.mode {
+                    prompt.insert(&text);
+                }
+            }
+            Event::Mouse(mouse) => return self.mouse_event(mouse),
+            Event::Resize(width, height) => {
+                (self.width, self.height) = (width, height);
+                return self.show_again();
+            }
+            Event::Page(page) => self.take_page(page),
+            Event::Sought(sought) => return self.take_sought(sought),
+            Event::Time(Ok(place)) => {
+                self.leave_follow();
+                return self.go_to(place, self.log_height() / 2);
+            }
+            Event::Time(Err(text)) => self.tell(text, true),
+            Event::Told(text, is_bad) => self.tell(text, is_bad),
+        }
+        Vec::new()
+    }
+
+    /// The label whose values are the top talkers.
+    pub fn talker_label(&self) -> Option<&str> {
+        const FIRST: [&str; 6] = ["app", "service_name", "service", "container", "job", "pod"];
+        let names = &self.statistics.label_names;
+        let chosen = self.talker_label.as_ref().filter(|name| names.contains(name));
+        let usual = || names.iter().find(|name| FIRST.contains(&name.as_str()));
+        chosen.or_else(usual).or_else(|| names.first()).map(String::as_str)
+    }
+
+    /// Rows of the log.
+    pub fn log_height(&self) -> usize {
+        usize::from(Areas::of(self).log.height)
+    }
+
+    /// The chosen line.
+    pub fn chosen(&self) -> Option<&Row> {
+        self.page.rows.get(self.cursor)
+    }
+
+    /// Lines that came since following ended.
+    pub fn lines_since(&self) -> u64 {
+        self.statistics.lines.saturating_sub(self.lines_then)
+    }
+
+    fn tick(&mut self, tick: Tick) -> Vec<Effect> {
+        self.now = tick.now;
+        self.statistics = tick.statistics;
+        self.progress = tick.progress;
+        self.removed = tick.removed;
+        self.exporting = tick.exporting;
+        let label = self.talker_label().map(str::to_owned);
+        self.rates.look(self.now, &self.statistics, label.as_deref());
+        if self.notice.as_ref().is_some_and(|notice| notice.until < self.now) {
+            self.notice = None;
+        }
+        let mut effects: Vec<Effect> = self.seeking.clone().map(Effect::Seek).into_iter().collect();
+        if self.follow || self.page.waiting {
+            effects.push(Effect::Page(self.request.clone()));
+        } else if self.page.rows.len() < self.log_height() {
+            effects.extend(self.show_again());
+        }
+        effects
+    }
+
+    fn take_page(&mut self, page: Page) {
+        let last = page.rows.len().saturating_sub(1);
+        self.cursor = match (&self.request, self.keep) {
+            (Request::Tail, _) => last,
+            (_, Keep::Anchor) => page.anchor.min(last),
+            (_, Keep::Row) => self.cursor.min(last),
+        };
+        self.page = page;
+    }
+
+    fn take_sought(&mut self, sought: Sought) -> Vec<Effect> {
+        let Some(seek) = self.seeking.take() else { return Vec::new() };
+        match sought {
+            Sought::Waiting => self.seeking = Some(seek),
+            Sought::Nothing => {
+                let what = if seek.goal == Goal::Match { "match" } else { "error" };
+                let place = if seek.forward { "further down" } else { "further up" };
+                self.tell(format!("no {what} {place}"), false);
+            }
+            Sought::Found(place, number) => {
+                self.match_number = number.filter(|_| seek.goal == Goal::Match);
+                self.leave_follow();
+                return self.go_to(place, self.log_height() / 2);
+            }
+        }
+        Vec::new()
+    }
+
+    /// Asks for a page; it comes as an event.
+    fn ask(&mut self, request: Request, keep: Keep) -> Vec<Effect> {
+        self.request = request.clone();
+        self.keep = keep;
+        vec![Effect::Page(request)]
+    }
+
+    fn go_to(&mut self, place: Place, row: usize) -> Vec<Effect> {
+        self.ask(Request::Around { place, moved: 0, row }, Keep::Anchor)
+    }
+
+    /// Asks for what is on the screen now, since something has changed.
+    fn show_again(&mut self) -> Vec<Effect> {
+        if self.follow {
+            return self.ask(Request::Tail, Keep::Anchor);
+        }
+        match self.page.rows.first() {
+            Some(row) => {
+                let place = row.place.clone();
+                self.ask(Request::Around { place, moved: 0, row: 0 }, Keep::Row)
+            }
+            None => vec![Effect::Page(self.request.clone())],
+        }
+    }
+
+    /// After another spec: the chosen line stays where it is, if it is still shown.
+    fn show_by_spec(&mut self) -> Vec<Effect> {
+        self.match_number = None;
+        self.seeking = None;
+        let mut effects = vec![Effect::Spec];
+        match self.chosen() {
+            Some(chosen) if !self.follow => {
+                let place = chosen.place.clone();
+                effects.extend(self.go_to(place, self.cursor));
+            }
+            _ => effects.extend(self.show_again()),
+        }
+        effects
+    }
+
+    fn leave_follow(&mut self) {
+        if self.follow {
+            self.follow = false;
+            self.lines_then = self.statistics.lines;
+            // What is on the screen stays; the request for the end must not come again.
+            if let Some(row) = self.page.rows.first() {
+                let place = row.place.clone();
+                self.request = Request::Around { place, moved: 0, row: 0 };
+                self.keep = Keep::Row;
+            }
+        }
+    }
+
+    fn tell(&mut self, text: String, is_bad: bool) {
+        self.notice = Some(Notice { text, is_bad, until: self.now + NOTICE_TIME });
+    }
+
+    fn mouse_event(&mut self, mouse: MouseEvent) -> Vec<Effect> {
+        let (forward, is_wheel) = match mouse.kind {
+            MouseEventKind::ScrollDown => (true, true),
+            MouseEventKind::ScrollUp => (false, true),
+            _ => (false, false),
+        };
+        if is_wheel {
+            return self.wheel(forward);
+        }
+        if let (MouseEventKind::Down(_), Mode::Normal) = (mouse.kind, &self.mode)
+            && let Some(row) = row_at(self, mouse.column, mouse.row)
+        {
+            if !self.follow && row == self.cursor {
+                self.mode = Mode::Detail(0);
+            }
+            self.leave_follow();
+            self.cursor = row;
+        }
+        Vec::new()
+    }
+
+    fn wheel(&mut self, forward: bool) -> Vec<Effect> {
+        match &mut self.mode {
+            Mode::Help(top) | Mode::Detail(top) => {
+                *top = top.saturating_add_signed(if forward { WHEEL } else { -WHEEL });
+                return Vec::new();
+            }
+            Mode::Normal => {}
+            _ => return Vec::new(),
+        }
+        if forward && (self.follow || self.page.at_end) {
+            return Vec::new();
+        }
+        self.leave_follow();
+        let Some(first) = self.page.rows.first() else { return Vec::new() };
+        let moved = if forward { WHEEL } else { -WHEEL };
+        let request = Request::Around { place: first.place.clone(), moved, row: 0 };
+        self.ask(request, Keep::Row)
+    }
+}

@@ -1,0 +1,84 @@
+//! What was typed.
+
+use ratatui::crossterm::event::KeyEvent;
+
+use super::{Effect, MAX_RULES, Mode, Pattern, Prompt, Purpose, Rule, State};
+use crate::prompt::Typed;
+
+impl State {
+    pub(super) fn prompt_key(&mut self, mut prompt: Prompt, key: KeyEvent) -> Vec<Effect> {
+        match prompt.key(key) {
+            Typed::Changed => {
+                self.mode = Mode::Prompt(prompt);
+                Vec::new()
+            }
+            Typed::Given => {
+                self.mode = Mode::Normal;
+                Vec::new()
+            }
+            Typed::Accepted => match self.accept(&prompt) {
+                Ok(effects) => {
+                    self.mode = Mode::Normal;
+                    effects
+                }
+                Err(text) => {
+                    // What was typed stays, to be mended.
+                    self.tell(text, true);
+                    self.mode = Mode::Prompt(prompt);
+                    Vec::new()
+                }
+            },
+        }
+    }
+
+    fn accept(&mut self, prompt: &Prompt) -> Result<Vec<Effect>, String> {
+        self.notice = None;
+        let text = prompt.text.as_str();
+        match prompt.purpose {
+            Purpose::Search => self.accept_search(text),
+            Purpose::Label => {
+                let labels = parse_labels(text)?;
+                if self.spec.labels == labels {
+                    return Ok(Vec::new());
+                }
+                self.spec.labels = labels;
+                Ok(self.show_by_spec())
+            }
+            Purpose::Time if text.trim().is_empty() => Ok(Vec::new()),
+            Purpose::Time => Ok(vec![Effect::FindTime(text.to_owned())]),
+            Purpose::Export => Ok(vec![Effect::Export(text.trim().to_owned())]),
+        }
+    }
+
+    fn accept_search(&mut self, text: &str) -> Result<Vec<Effect>, String> {
+        let (hide, pattern) = match (text.strip_prefix('!'), text.strip_prefix('=')) {
+            (Some(pattern), _) => (true, pattern),
+            (_, Some(pattern)) => (false, pattern),
+            _ => {
+                self.spec.search = if text.is_empty() { None } else { Some(Pattern::smart(text)?) };
+                return Ok(self.show_by_spec());
+            }
+        };
+        if pattern.is_empty() {
+            return Err("the filter is empty  hint: /!re hides, /=re keeps".to_owned());
+        }
+        if self.spec.rules.len() >= MAX_RULES {
+            return Err(format!("{MAX_RULES} filters are stacked already  hint: Esc drops one"));
+        }
+        self.spec.rules.push(Rule { hide, pattern: Pattern::exact(pattern)? });
+        Ok(self.show_by_spec())
+    }
+}
+
+/// `name=value,name=value`; nothing is no labels.
+fn parse_labels(text: &str) -> Result<Vec<(String, String)>, String> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts
+        .map(|part| match part.split_once('=') {
+            Some((name, value)) if !name.trim().is_empty() => {
+                Ok((name.trim().to_owned(), value.trim().to_owned()))
+            }
+            _ => Err(format!("`{part}` is no label  hint: name=value, such as app=web")),
+        })
+        .collect()
+}

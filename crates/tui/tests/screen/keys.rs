@@ -1,0 +1,319 @@
+//! What each key changes.
+
+use logtap_tui::keys::{BINDINGS, action};
+use logtap_tui::state::{Effect, Event, Mode, TimeStyle};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEventKind};
+
+use crate::fake::Fake;
+
+/// 1,000 lines; the log has 16 rows.
+fn fake() -> Fake {
+    Fake::with_lines(1000, 80, 24)
+}
+
+#[test]
+fn it_follows_until_somebody_moves_and_again_when_asked() {
+    let mut fake = fake();
+    assert!(fake.state.follow);
+    assert_eq!((fake.span(), fake.chosen()), ((984, 999), 999));
+    fake.press("k");
+    assert!(!fake.state.follow);
+    assert_eq!((fake.span(), fake.chosen()), ((984, 999), 998));
+    let more = Fake::with_lines(1100, 80, 24).lines;
+    fake.lines = more;
+    fake.tick();
+    assert_eq!((fake.span(), fake.chosen()), ((984, 999), 998), "the page stands still");
+    assert_eq!(fake.state.lines_since(), 1100 * 2 - 1000);
+    for (stop, go) in [("k", "f"), ("u", "G"), (" ", " "), ("<pgup>", "<end>"), ("f", "G")] {
+        fake.press(stop);
+        assert!(!fake.state.follow, "{stop}");
+        fake.press(go);
+        assert!(fake.state.follow, "{go}");
+        assert_eq!(fake.chosen(), 1099);
+    }
+}
+
+#[test]
+fn lines_half_pages_and_pages_move_over_the_whole_capture() {
+    let mut fake = fake();
+    fake.press("gg");
+    assert_eq!((fake.span(), fake.chosen()), ((0, 15), 0));
+    fake.press("k<up>u");
+    assert_eq!((fake.span(), fake.chosen()), ((0, 15), 0));
+    fake.press("jj<down>");
+    assert_eq!((fake.span(), fake.chosen()), ((0, 15), 3));
+    fake.press("d");
+    assert_eq!((fake.span(), fake.chosen()), ((8, 23), 11));
+    fake.press("<c-d>");
+    assert_eq!((fake.span(), fake.chosen()), ((16, 31), 19));
+    fake.press("<pgdn>");
+    assert_eq!((fake.span(), fake.chosen()), ((32, 47), 35));
+    fake.press("<c-u><pgup><c-b><c-f>");
+    assert_eq!(fake.chosen(), 16);
+    for _ in 0..15 {
+        fake.press("j");
+    }
+    assert_eq!(fake.chosen(), 31);
+    let (first, last) = fake.span();
+    assert!(first <= 31 && 31 <= last);
+    fake.press("<end>k");
+    fake.press("<pgdn><pgdn>j");
+    assert_eq!((fake.span(), fake.chosen()), ((984, 999), 999));
+    assert!(!fake.state.follow, "moving to the end is not following");
+    fake.press("<home>");
+    assert_eq!(fake.chosen(), 0);
+    fake.press("gk");
+    assert_eq!(fake.state.mode, Mode::Normal, "one g and something else is nothing");
+}
+
+#[test]
+fn search_goes_from_match_to_match_in_the_middle_of_the_screen() {
+    let mut fake = fake();
+    fake.press("n");
+    assert!(fake.state.notice.as_ref().unwrap().text.contains("/ searches"));
+    fake.press("/order 5\\d7<enter>");
+    assert!(fake.state.follow, "the search alone moves nothing");
+    fake.press("N");
+    assert_eq!((fake.chosen(), fake.state.match_number), (597, Some(10)));
+    assert_eq!(fake.state.cursor, fake.state.log_height() / 2);
+    fake.press("NN");
+    assert_eq!((fake.chosen(), fake.state.match_number), (577, Some(8)));
+    fake.press("nnn");
+    assert_eq!(fake.chosen(), 597);
+    assert_eq!(fake.state.notice.as_ref().unwrap().text, "no match further down");
+    fake.press("<esc><esc>");
+    assert_eq!(fake.state.spec.search, None);
+}
+
+#[test]
+fn case_counts_in_a_search_only_if_it_has_capitals() {
+    let mut fake = fake();
+    fake.press("/error<enter>N");
+    assert_eq!(fake.chosen(), 997);
+    fake.press("/ERROr<enter>N");
+    assert_eq!(fake.state.notice.as_ref().unwrap().text, "no match further up");
+}
+
+#[test]
+fn filters_stack_and_escape_takes_back_the_last() {
+    let mut fake = fake();
+    fake.press("/=ERROR<enter>/!order 9<enter>");
+    assert_eq!(fake.state.spec.rules.len(), 2);
+    assert_eq!(fake.chosen(), 897);
+    fake.press("l");
+    fake.press("app=db,pod=db-0<enter>");
+    assert_eq!(fake.state.spec.labels.len(), 2);
+    assert_eq!(fake.chosen() % 3, 2);
+    fake.press("/gone<enter>");
+    for rules in [2, 1, 0, 0] {
+        fake.press("<esc>");
+        assert_eq!(fake.state.spec.rules.len(), rules);
+    }
+    assert!(fake.state.spec.shows_all(), "labels go last");
+    fake.press("lapp=web<enter>l<c-u><enter>");
+    assert!(fake.state.spec.labels.is_empty(), "nothing is all");
+}
+
+#[test]
+fn the_chosen_line_stays_where_it_is_when_a_filter_comes_or_goes() {
+    let mut fake = fake();
+    fake.press("gg<pgdn><pgdn>jjj/=ERROR<enter>");
+    let (row, line) = (fake.state.cursor, fake.chosen());
+    assert_eq!(line, 37);
+    fake.press("<esc>");
+    assert_eq!(fake.chosen(), 37);
+    assert_eq!(fake.state.cursor, row);
+}
+
+#[test]
+fn bad_input_is_told_and_can_be_mended() {
+    let mut fake = fake();
+    fake.press("/=a(b<enter>");
+    assert!(fake.state.notice.as_ref().unwrap().text.contains("`a(b`"));
+    let Mode::Prompt(prompt) = &fake.state.mode else { panic!("{:?}", fake.state.mode) };
+    assert_eq!(prompt.text, "=a(b");
+    fake.press("<back><back><enter>");
+    assert_eq!(fake.state.spec.rules.len(), 1);
+    fake.press("<esc>/!<enter>");
+    assert!(fake.state.notice.as_ref().unwrap().is_bad);
+    fake.press("<esc>lnolabel<enter>");
+    assert!(fake.state.notice.as_ref().unwrap().text.contains("`nolabel`"));
+    assert!(fake.state.spec.shows_all());
+}
+
+#[test]
+fn text_of_any_script_can_be_typed_and_pasted() {
+    let mut fake = fake();
+    fake.press("/gr\u{fc}");
+    fake.event(Event::Paste("\u{65e5}\u{672c}\n".into()));
+    let Mode::Prompt(prompt) = &fake.state.mode else { panic!("{:?}", fake.state.mode) };
+    assert_eq!(prompt.text, "gr\u{fc}\u{65e5}\u{672c} ");
+}
+
+#[test]
+fn errors_are_jumped_to_in_both_directions() {
+    let mut fake = fake();
+    fake.press("E");
+    assert_eq!(fake.chosen(), 997);
+    fake.press("EEe");
+    assert_eq!(fake.chosen(), 987);
+    assert!(fake.state.spec.counting && fake.state.spec.shows_all());
+}
+
+#[test]
+fn levels_are_hidden_and_shown_by_digits() {
+    let mut fake = fake();
+    fake.press("L3");
+    assert_eq!(fake.chosen(), 997);
+    fake.press("3");
+    assert_eq!(fake.chosen(), 999);
+    fake.press("35a<esc>");
+    assert_eq!(fake.state.mode, Mode::Normal);
+    assert!(fake.state.spec.shows_all());
+}
+
+#[test]
+fn marks_stay_with_their_lines() {
+    let mut fake = fake();
+    fake.press("ggjjjma");
+    fake.press("G'a");
+    assert_eq!(fake.chosen(), 3);
+    fake.press("'b");
+    assert!(fake.state.notice.as_ref().unwrap().text.contains("mark b"));
+    fake.press("m1");
+    assert!(fake.state.notice.as_ref().unwrap().is_bad);
+    assert_eq!(fake.state.marks.len(), 1);
+}
+
+#[test]
+fn what_is_not_about_lines_is_asked_for() {
+    let mut fake = fake();
+    fake.press("gg");
+    fake.press("yYt10:42<enter>w./out<enter>Mq");
+    fake.press("<c-z><c-c>");
+    let message = fake.lines[0].message.clone();
+    let raw = fake.lines[0].raw.clone();
+    assert_eq!(
+        fake.asked,
+        [
+            Effect::Copy(message),
+            Effect::Copy(raw),
+            Effect::FindTime("10:42".into()),
+            Effect::Export("./out".into()),
+            Effect::Mouse(false),
+            Effect::Quit,
+            Effect::Suspend,
+            Effect::Quit,
+        ]
+    );
+    let place = fake.state.page.rows[9].place.clone();
+    fake.event(Event::Time(Ok(place)));
+    assert_eq!(fake.chosen(), 9);
+    fake.event(Event::Time(Err("`x` is no time".into())));
+    assert!(fake.state.notice.as_ref().unwrap().is_bad);
+}
+
+#[test]
+fn looks_are_toggled() {
+    let mut fake = fake();
+    fake.press("T");
+    assert_eq!(fake.state.time_style, TimeStyle::Full);
+    fake.press("TT<right><right><left>");
+    assert_eq!((fake.state.time_style, fake.state.pan), (TimeStyle::Clock, 16));
+    fake.press("W");
+    assert_eq!((fake.state.wrap, fake.state.pan), (true, 0));
+    assert_eq!(fake.state.talker_label(), Some("app"));
+    fake.press("s");
+    assert_eq!(fake.state.talker_label(), Some("pod"));
+    fake.press("ss");
+    assert_eq!(fake.state.talker_label(), Some("pod"));
+    let before = fake.state.log_height();
+    fake.press("S");
+    assert_eq!(fake.state.log_height(), before + 5);
+    assert_eq!(fake.state.page.rows.len(), before + 5);
+}
+
+#[test]
+fn windows_open_scroll_and_close() {
+    let mut fake = fake();
+    fake.press("?jj");
+    assert_eq!(fake.state.mode, Mode::Help(2));
+    fake.press("q");
+    assert_eq!(fake.state.mode, Mode::Normal, "q closes the help, not the receiver");
+    fake.press("<enter>jy");
+    assert_eq!(fake.state.mode, Mode::Detail(1));
+    assert!(!fake.state.follow, "the line stays");
+    fake.press("<esc>");
+    assert_eq!(fake.state.mode, Mode::Normal);
+    assert!(matches!(fake.asked[..], [Effect::Copy(_)]));
+}
+
+#[test]
+fn the_mouse_scrolls_chooses_and_opens() {
+    let mut fake = fake();
+    fake.mouse(MouseEventKind::ScrollUp, 5, 10);
+    assert_eq!(fake.span(), (981, 996));
+    assert!(!fake.state.follow);
+    fake.mouse(MouseEventKind::Down(MouseButton::Left), 5, 7);
+    assert_eq!(fake.chosen(), 981);
+    fake.mouse(MouseEventKind::Down(MouseButton::Left), 5, 7);
+    assert_eq!(fake.state.mode, Mode::Detail(0));
+    fake.press("<esc>");
+    fake.mouse(MouseEventKind::ScrollDown, 5, 10);
+    fake.mouse(MouseEventKind::ScrollDown, 5, 10);
+    assert_eq!(fake.span(), (984, 999));
+    fake.mouse(MouseEventKind::Down(MouseButton::Left), 5, 0);
+    assert_eq!(fake.state.mode, Mode::Normal, "there is no line");
+}
+
+#[test]
+fn another_size_keeps_the_place() {
+    let mut fake = fake();
+    fake.press("gg<pgdn>");
+    for (width, height) in [(120, 40), (20, 5), (1, 1), (80, 24)] {
+        fake.event(Event::Resize(width, height));
+        assert_eq!(fake.span().0, 16, "{width}x{height}");
+        fake.screen();
+    }
+}
+
+#[test]
+fn no_key_on_any_screen_panics() {
+    let keys: Vec<KeyCode> = (' '..='~')
+        .map(KeyCode::Char)
+        .chain([KeyCode::Enter, KeyCode::Esc, KeyCode::Up, KeyCode::Left, KeyCode::Right])
+        .collect();
+    for lines in [0, 1, 30] {
+        for (width, height) in [(0, 0), (3, 2), (80, 24)] {
+            let mut fake = Fake::with_lines(lines, width, height);
+            // Any two keys after each other, and what they left behind.
+            for first in keys.iter().step_by(4) {
+                for second in &keys {
+                    let press = |code: KeyCode| Event::Key(KeyEvent::new(code, KeyModifiers::NONE));
+                    fake.event(press(*first));
+                    fake.event(press(*second));
+                }
+                fake.tick();
+                if width > 0 {
+                    fake.screen();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_key_of_the_help_does_something_and_is_in_the_documents() {
+    let documented = include_str!("../../../../docs/tui.md");
+    for binding in BINDINGS {
+        let row = format!("| {} |", binding.meaning);
+        assert!(documented.contains(&row), "not in docs/tui.md: {row}");
+        let Some(first) = binding.keys.chars().next().filter(char::is_ascii_alphabetic) else {
+            continue;
+        };
+        let is_word =
+            binding.keys.starts_with(['P', 'E', 'C']) || binding.keys.starts_with("wheel");
+        let key = KeyEvent::new(KeyCode::Char(first), KeyModifiers::NONE);
+        assert!(is_word || action(key).is_some(), "`{first}` does nothing");
+    }
+}

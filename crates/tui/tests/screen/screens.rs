@@ -1,0 +1,156 @@
+//! Whole screens, at the usual sizes and at silly ones.
+
+use logtap_tui::Theme;
+use logtap_tui::state::{Event, ShownLine};
+use ratatui::style::{Color, Modifier};
+
+use crate::fake::{Fake, line};
+
+fn with_ticks(mut fake: Fake) -> Fake {
+    for _ in 0..5 {
+        fake.tick();
+    }
+    fake
+}
+
+#[test]
+fn following_at_80x24() {
+    insta::assert_snapshot!(with_ticks(Fake::with_lines(100_000, 80, 24)).screen());
+}
+
+#[test]
+fn following_at_120x40() {
+    insta::assert_snapshot!(with_ticks(Fake::with_lines(100_000, 120, 40)).screen());
+}
+
+#[test]
+fn following_in_a_tiny_terminal() {
+    insta::assert_snapshot!(with_ticks(Fake::with_lines(100, 32, 6)).screen());
+}
+
+#[test]
+fn before_the_first_line() {
+    insta::assert_snapshot!(Fake::with_lines(0, 80, 16).screen());
+}
+
+#[test]
+fn filters_and_a_search() {
+    let mut fake = Fake::with_lines(1000, 100, 20);
+    fake.press("/=ERROR<enter>/!order 9<enter>lapp=db<enter>/order 7<enter>NN");
+    fake.tick();
+    insta::assert_snapshot!(fake.screen());
+}
+
+#[test]
+fn badges_without_room_are_counted() {
+    let mut fake = Fake::with_lines(1000, 60, 8);
+    fake.press("/=ERROR<enter>/!order 9<enter>lapp=db,pod=db-0<enter>/order 7<enter>NN");
+    fake.tick();
+    insta::assert_snapshot!(fake.screen());
+}
+
+#[test]
+fn nothing_passes_the_filters() {
+    let mut fake = Fake::with_lines(1000, 80, 10);
+    fake.press("/=no such text<enter>");
+    fake.tick();
+    insta::assert_snapshot!(fake.screen());
+}
+
+#[test]
+fn typing_with_a_mistake() {
+    let mut fake = Fake::with_lines(1000, 90, 10);
+    fake.press("/=a(b<enter>");
+    insta::assert_snapshot!(fake.screen());
+}
+
+#[test]
+fn the_help() {
+    let mut fake = Fake::with_lines(1000, 80, 36);
+    fake.press("?");
+    insta::assert_snapshot!(fake.screen());
+}
+
+#[test]
+fn the_help_where_it_does_not_fit() {
+    let mut fake = Fake::with_lines(1000, 60, 12);
+    fake.press("?jjj");
+    insta::assert_snapshot!(fake.screen());
+}
+
+#[test]
+fn the_levels() {
+    let mut fake = Fake::with_lines(1000, 80, 24);
+    fake.press("L3");
+    fake.tick();
+    insta::assert_snapshot!(fake.screen());
+}
+
+#[test]
+fn one_line_of_json_in_full() {
+    let message = r#"{"level":"error","user":{"id":7,"ip":"192.0.2.7"},"tags":["a","b"]}"#;
+    let mut fake = Fake::new(vec![line(0, 5, message)], 60, 24);
+    fake.press("<enter>");
+    insta::assert_snapshot!(fake.screen());
+}
+
+#[test]
+fn long_and_strange_lines() {
+    let lines = vec![
+        line(0, 3, &"a long line ".repeat(20)),
+        line(1, 0, "\u{1b}[31mcoloured\u{1b}[0m \u{1b}[2Jcleared\ttab\nsecond line\u{202e}"),
+        line(2, 0, "\u{65e5}\u{672c}\u{8a9e} \u{1f600} wide"),
+        ShownLine { message: "no entry at all".into(), ..ShownLine::default() },
+    ];
+    let mut fake = Fake::new(lines, 60, 9);
+    insta::assert_snapshot!("cut", fake.screen());
+    fake.press("<right>");
+    insta::assert_snapshot!("panned", fake.screen());
+    fake.press("W");
+    insta::assert_snapshot!("wrapped", fake.screen());
+}
+
+#[test]
+fn standing_still_while_lines_come() {
+    let mut fake = Fake::with_lines(1000, 80, 12);
+    fake.press("uuma");
+    fake.lines = Fake::with_lines(2000, 80, 12).lines;
+    fake.tick();
+    insta::assert_snapshot!(fake.screen());
+}
+
+#[test]
+fn colours_are_for_those_who_want_them() {
+    let mut fake = Fake::with_lines(100, 80, 24);
+    fake.press("/order<enter>k");
+    let colours = |fake: &Fake| {
+        let cells = fake.cells();
+        let is_coloured =
+            |cell: &&ratatui::buffer::Cell| cell.fg != Color::Reset || cell.bg != Color::Reset;
+        cells.content().iter().filter(is_coloured).count()
+    };
+    assert!(colours(&fake) > 200);
+    fake.state.title.theme = Theme { colour: false };
+    assert_eq!(colours(&fake), 0);
+    let reversed = |cell: &&ratatui::buffer::Cell| cell.modifier.contains(Modifier::REVERSED);
+    assert!(fake.cells().content().iter().filter(reversed).count() >= "order".len());
+    fake.state.title.theme = Theme { colour: true };
+    let errors = |cell: &&ratatui::buffer::Cell| cell.fg == Color::Red;
+    assert!(fake.cells().content().iter().filter(errors).count() >= "ERROR".len());
+}
+
+#[test]
+fn a_screen_of_any_size_is_drawn() {
+    let mut fake = Fake::with_lines(100, 80, 24);
+    fake.press("/=E<enter>/o<enter>W");
+    for keys in ["", "?", "<esc>L", "<esc><enter>", "<esc>/abc"] {
+        fake.press(keys);
+        for width in [1, 2, 5, 20, 39, 40, 41, 65, 66, 200] {
+            for height in 1..40 {
+                fake.event(Event::Resize(width, height));
+                fake.screen();
+            }
+        }
+        fake.event(Event::Resize(80, 24));
+    }
+}

@@ -1,0 +1,270 @@
+//! The screen of `logtap recv`: in tmux, with keys that are typed and screens that are read.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::support::capture;
+use crate::support::machine::require;
+use crate::support::workspace::{Workspace, command, logtap};
+
+/// Far more than anything takes, also on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A terminal of a test's own, and what runs in it.
+struct Terminal {
+    tmux: PathBuf,
+    socket: PathBuf,
+}
+
+impl Terminal {
+    /// A terminal in which a shell runs a script.
+    fn start(workspace: &Workspace, script: &str) -> Option<Self> {
+        let terminal = Self { tmux: require("tmux")?, socket: workspace.join("tmux") };
+        let file = workspace.join("script.sh");
+        std::fs::write(&file, script).expect("a fresh directory takes a file");
+        let shell = format!("exec bash --norc {}", file.display());
+        let mut start = terminal.command();
+        start.args(["-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", &shell]);
+        succeed(start);
+        Some(terminal)
+    }
+
+    fn command(&self) -> Command {
+        let mut tmux = command(&self.tmux);
+        tmux.arg("-u").arg("-S").arg(&self.socket);
+        tmux
+    }
+
+    /// What is on the screen now.
+    fn screen(&self) -> String {
+        let mut capture = self.command();
+        capture.args(["capture-pane", "-p"]);
+        String::from_utf8(succeed(capture).stdout).expect("a screen is text")
+    }
+
+    /// Waits until the screen is as it should be, and returns it.
+    fn wait(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let screen = self.screen();
+            if is_so(&screen) {
+                return screen;
+            }
+            assert!(Instant::now() < deadline, "never {what}:\n{screen}");
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until a text is on the screen.
+    fn wait_for(&self, text: &str) -> String {
+        self.wait(text, |screen| screen.contains(text))
+    }
+
+    /// Types a text.
+    fn text(&self, text: &str) {
+        let mut send = self.command();
+        send.args(["send-keys", "-l", text]);
+        succeed(send);
+    }
+
+    /// Presses keys by their names.
+    fn keys(&self, keys: &[&str]) {
+        let mut send = self.command();
+        send.arg("send-keys").args(keys);
+        succeed(send);
+    }
+
+    fn resize(&self, columns: &str, rows: &str) {
+        let mut resize = self.command();
+        resize.args(["resize-window", "-x", columns, "-y", rows]);
+        succeed(resize);
+    }
+
+    /// The port that the title names.
+    fn port(&self) -> u16 {
+        let title = self.wait_for("logtap http://127.0.0.1:");
+        let (_, rest) = title.split_once("logtap http://127.0.0.1:").expect("it was waited for");
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().expect("a port")
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let mut kill = self.command();
+        kill.arg("kill-server");
+        drop(kill.output());
+    }
+}
+
+fn succeed(mut command: Command) -> Output {
+    let output = command.output().expect("tmux runs");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {errors}");
+    output
+}
+
+/// Pushes lines `line-NNNN`, every tenth of them an error.
+fn push(port: u16, numbers: std::ops::Range<u64>) {
+    let values: Vec<String> = numbers
+        .map(|number| {
+            let level = if number % 10 == 7 { "ERROR" } else { "INFO" };
+            format!("[\"{}\",\"{level} line-{number:04}\"]", 1_705_313_999_000_000_000 + number)
+        })
+        .collect();
+    let body = format!(
+        "{{\"streams\":[{{\"stream\":{{\"app\":\"web\"}},\"values\":[{}]}}]}}",
+        values.join(",")
+    );
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    write!(
+        stream,
+        "POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("it takes the push");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+}
+
+/// Runs the receiver, leaves its process id in a file, and shows how the terminal is afterwards.
+fn script(capture: &Path) -> String {
+    format!(
+        "cd {}\nbash -c 'echo $$ >pid; exec {} recv --listen 127.0.0.1:0 --dir {}'\necho \"ended with $?\"\nstty -a\nexec sleep 1000\n",
+        capture.parent().expect("it is in a directory").display(),
+        logtap().display(),
+        capture.display()
+    )
+}
+
+fn messages(directory: &Path) -> Vec<String> {
+    capture::read(directory)
+        .iter()
+        .map(|line| String::from_utf8_lossy(&line.text).into_owned())
+        .collect()
+}
+
+#[test]
+fn keys_move_search_filter_and_export_in_the_whole_capture() {
+    let workspace = Workspace::new();
+    let (directory, exported) = (workspace.join("capture"), workspace.join("exported"));
+    let Some(terminal) = Terminal::start(&workspace, &script(&directory)) else { return };
+    let port = terminal.port();
+    terminal.wait_for("no lines yet");
+    push(port, 0..3000);
+    terminal.wait("followed", |s| s.contains("line-2999") && s.contains("FOLLOW"));
+    terminal.text("gg");
+    terminal.wait("at the first line", |s| s.contains("line-0000") && !s.contains("line-2999"));
+    push(port, 3000..3100);
+    terminal.wait("standing still", |s| s.contains("line-0000") && s.contains("+100 new"));
+
+    terminal.text("/=line-1.*7$");
+    terminal.keys(&["Enter"]);
+    terminal.wait_for("[100 lines]");
+    terminal.text("/line-1[23]57");
+    terminal.keys(&["Enter"]);
+    terminal.wait_for("/2] /line-1[23]57");
+    terminal.text("n");
+    terminal.wait_for("[1/2]");
+    terminal.text("n");
+    terminal.wait("at the second match", |s| {
+        s.contains("[2/2]")
+            && s.lines().any(|l| l.starts_with('\u{258c}') && l.contains("line-1357"))
+    });
+    terminal.text("w");
+    terminal.text(&exported.display().to_string());
+    terminal.keys(&["Enter"]);
+    terminal.wait_for("wrote 100 lines");
+
+    terminal.keys(&["Escape"]);
+    terminal.wait("without the search", |s| !s.contains("[2/2]") && s.contains("GREP"));
+    terminal.keys(&["Escape"]);
+    terminal.wait("without the filter", |s| !s.contains("GREP") && s.contains("line-1358"));
+    terminal.text("?");
+    terminal.wait_for("half a page down, up");
+    terminal.keys(&["Escape"]);
+    terminal.wait("without the help", |s| !s.contains("half a page"));
+    terminal.resize("60", "10");
+    terminal.text("G");
+    terminal.wait("small", |s| s.contains("line-3099") && !s.contains("dropped"));
+    terminal.resize("100", "50");
+    terminal.wait("large", |s| s.contains("line-3070") && s.contains("dropped"));
+    terminal.text("q");
+    let screen = terminal.wait_for("ended with 0");
+    assert!(screen.contains("done: 3,100 lines"), "{screen}");
+    let restored = terminal.wait_for("icanon");
+    assert!(!restored.contains("-icanon") && !restored.contains("-echo "), "{restored}");
+
+    let all: Vec<String> = messages(&directory);
+    assert_eq!(all.len(), 3100);
+    let expected: Vec<&String> =
+        all.iter().filter(|line| line.contains("line-1") && line.ends_with('7')).collect();
+    assert_eq!(messages(&exported).iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn control_z_gives_the_terminal_to_the_shell_and_back() {
+    let workspace = Workspace::new();
+    let directory = workspace.join("capture");
+    let script = "PS1='ready> ' exec bash --norc -i\n";
+    let Some(terminal) = Terminal::start(&workspace, script) else { return };
+    terminal.wait_for("ready>");
+    let line =
+        format!("{} recv --listen 127.0.0.1:0 --dir {}", logtap().display(), directory.display());
+    terminal.text(&line);
+    terminal.keys(&["Enter"]);
+    push(terminal.port(), 0..10);
+    terminal.wait_for("line-0009");
+    terminal.keys(&["C-z"]);
+    terminal.wait_for("Stopped");
+    terminal.text("fg");
+    terminal.keys(&["Enter"]);
+    terminal.wait("back", |s| s.contains("line-0009") && s.contains("FOLLOW"));
+    push(terminal.port(), 10..20);
+    terminal.wait_for("line-0019");
+    terminal.keys(&["C-c"]);
+    terminal.wait_for("done: 20 lines");
+    assert_eq!(messages(&directory).len(), 20);
+}
+
+#[test]
+fn a_signal_gives_the_terminal_back_and_ends_the_capture() {
+    let workspace = Workspace::new();
+    let directory = workspace.join("capture");
+    let Some(terminal) = Terminal::start(&workspace, &script(&directory)) else { return };
+    push(terminal.port(), 0..5);
+    terminal.wait_for("line-0004");
+    let pid = std::fs::read_to_string(workspace.join("pid")).expect("the script wrote it");
+    let pid = pid.trim().parse().expect("a number");
+    let pid = rustix::process::Pid::from_raw(pid).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    terminal.wait_for("ended with 0");
+    terminal.wait_for("icanon");
+    assert_eq!(messages(&directory).len(), 5);
+}
+
+#[test]
+fn when_the_terminal_goes_the_receiver_ends_the_capture() {
+    let workspace = Workspace::new();
+    let directory = workspace.join("capture");
+    let Some(terminal) = Terminal::start(&workspace, &script(&directory)) else { return };
+    push(terminal.port(), 0..5);
+    terminal.wait_for("line-0004");
+    drop(terminal);
+    let deadline = Instant::now() + PATIENCE;
+    let is_stopped = || {
+        let metadata = std::fs::read_to_string(directory.join("metadata.json")).unwrap_or_default();
+        metadata.contains("\"total_lines\": 5")
+    };
+    while !is_stopped() {
+        assert!(Instant::now() < deadline, "the capture was never ended");
+        sleep(Duration::from_millis(50));
+    }
+    assert_eq!(messages(&directory).len(), 5);
+}
