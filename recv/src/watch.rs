@@ -1,6 +1,6 @@
 //! Looks at a store once a second and tells who wants to know: the audit trail, webhooks, alert rules.
 //!
-//! What is worth telling follows from two looks, by [`changes`]. The store knows nothing of this and
+//! What is worth telling follows from two looks, by `changes`. The store knows nothing of this and
 //! never waits for it. It is also what gives the store its tick.
 
 use std::sync::Arc;
