@@ -92,6 +92,18 @@ struct Figures {
     disk: f64,
 }
 
+/// Ends with its row, also where the row fails: who waits for the bench's output must not wait for a receiver left behind.
+struct Receiver(Child);
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        // It has ended already where the row is whole.
+        if self.0.kill().is_ok() {
+            self.0.wait().ok();
+        }
+    }
+}
+
 fn row(
     kind: &str,
     bodies: &[Vec<u8>],
@@ -106,8 +118,8 @@ fn row(
     if redact {
         command.arg("--redact");
     }
-    let mut receiver = command.stderr(Stdio::piped()).spawn().expect("the receiver");
-    let mut said = BufReader::new(receiver.stderr.take().expect("a pipe"));
+    let mut receiver = Receiver(command.stderr(Stdio::piped()).spawn().expect("the receiver"));
+    let mut said = BufReader::new(receiver.0.stderr.take().expect("a pipe"));
     let address = address(&mut said);
     let begun = Instant::now();
     thread::scope(|scope| {
@@ -119,8 +131,8 @@ fn row(
     });
     let seconds = begun.elapsed().as_secs_f64();
     let lines = (pushes * LINES_PER_PUSH) as f64;
-    let (processor, memory) = usage(&receiver);
-    stop(&mut receiver, &mut said);
+    let (processor, memory) = usage(&receiver.0);
+    stop(&mut receiver.0, &mut said);
     if stored.is_empty() {
         *stored = first_lines(&capture);
     }
@@ -165,7 +177,7 @@ fn send(address: SocketAddr, kind: &str, bodies: &[Vec<u8>], first: usize, count
 fn address(said: &mut impl std::io::BufRead) -> SocketAddr {
     let mut line = String::new();
     said.read_line(&mut line).expect("a line");
-    let address = line.split(' ').find_map(|word| word.parse().ok());
+    let address = line.split(' ').find_map(|word| word.strip_prefix("http://")?.parse().ok());
     address.unwrap_or_else(|| panic!("the receiver says no address: {line}"))
 }
 

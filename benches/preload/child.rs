@@ -1,7 +1,11 @@
 //! The program that is measured: this bench, started again under one of the ways.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::hint::black_box;
+use std::time::Duration;
+
+/// With and without the calls, so many times.
+const TURNS: u64 = 21;
 
 /// Writes to descriptor 2, which is never tapped here, past the hooks of whoever is loaded.
 fn say(text: &str) {
@@ -33,29 +37,49 @@ pub(crate) fn run(words: &[String]) -> bool {
     true
 }
 
-/// How long a call takes once everything is warm: processor time with the calls, less the same without them.
+/// How long a call takes once everything is warm: processor time with the calls, less the same without them. The pause is
+/// a fixed amount of work, not a time by the clock: more threads than processors would count each other's turns.
 fn steady(descriptor: i32, threads: usize, length: usize, writes: u64, pause: u64) {
+    let pause = turns_in(pause);
     let work = move |count: u64, pause: u64, calls: bool| {
         let line = line(length);
         for _ in 0..count {
             if calls {
                 write(descriptor, &line);
             }
-            let from = Instant::now();
-            while pause > 0 && (from.elapsed().as_nanos() as u64) < pause {
-                std::hint::spin_loop();
-            }
+            turn(pause);
         }
     };
     // The full ring is made and its pages are touched before the clock runs.
     work(20_000, 0, true);
     std::thread::sleep(Duration::from_millis(100));
-    let mut spent = [0; 2];
-    for (spent, calls) in spent.iter_mut().zip([false, true]) {
-        *spent = measured(threads, move || work(writes, pause, calls));
+    // Many short turns, each against its own silence: a processor whose speed drifts moves both.
+    let in_turn = (writes / TURNS).max(1);
+    let mut added: Vec<f64> = (0..TURNS)
+        .map(|_| {
+            let [silent, busy] =
+                [false, true].map(|calls| measured(threads, move || work(in_turn, pause, calls)));
+            (busy as f64 - silent as f64) / (in_turn * threads as u64) as f64
+        })
+        .collect();
+    added.sort_by(f64::total_cmp);
+    say(&format!("{}\n", added[added.len() / 2]));
+}
+
+/// Does nothing, so many times.
+fn turn(times: u64) {
+    for time in 0..times {
+        black_box(time);
     }
-    let nanoseconds = spent[1].saturating_sub(spent[0]) as f64 / (writes * threads as u64) as f64;
-    say(&format!("{nanoseconds}\n"));
+}
+
+/// How many turns take so many nanoseconds on this processor.
+fn turns_in(nanoseconds: u64) -> u64 {
+    const TIMES: u64 = 20_000_000;
+    turn(TIMES);
+    let from = processor_time();
+    turn(TIMES);
+    nanoseconds * TIMES / (processor_time() - from).max(1)
 }
 
 /// How long a call takes in the first lap of a lane of the full ring, which these writes have it make.
