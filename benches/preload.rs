@@ -41,11 +41,12 @@ fn main() -> ExitCode {
         }
     };
     let stage = Stage::new(options.other.clone());
-    let measures: [fn(&Stage, &Options); 7] = [
+    let measures: [fn(&Stage, &Options); 8] = [
         table::writes,
         table::untapped,
         table::suppressed,
         table::first,
+        table::load,
         table::exec,
         table::start,
         table::memory,

@@ -1,5 +1,6 @@
 //! The program that is measured: this bench, started again under one of the ways.
 
+use std::ffi::CString;
 use std::fs;
 use std::hint::black_box;
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub(crate) fn run(words: &[String]) -> bool {
         }
         ("child-first", &[length]) => first_lap(length as usize),
         ("child-memory", &[]) => memory(),
+        ("child-load", &[]) => load(rest.first().map_or("", String::as_str)),
         _ => return false,
     }
     true
@@ -110,6 +112,17 @@ fn memory() {
         words.and_then(|word| word.parse().ok()).unwrap_or(0)
     };
     say(&format!("{} {}\n", field("RssAnon:") + field("RssFile:"), field("RssShmem:")));
+}
+
+/// How long it takes to load a library and to let it start, in microseconds of processor time.
+fn load(library: &str) {
+    let path = CString::new(library).expect("a path");
+    let from = processor_time();
+    // SAFETY: the path ends with a zero byte.
+    let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) };
+    let spent = processor_time() - from;
+    assert!(!handle.is_null(), "`{library}` cannot be loaded");
+    say(&format!("{}\n", spent as f64 / 1000.0));
 }
 
 /// What the processors spend on so many threads of a kind: not what the clock says, since the machine has other work.

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 const OTHER: &str = "LIBLOGTAP";
 
 /// The parts of the table, by their words on the command line.
-pub(crate) const SECTIONS: [(&str, &str); 7] = [
+pub(crate) const SECTIONS: [(&str, &str); 8] = [
     ("writes", "added time of a tapped write: 20, 200 and 4000 bytes, 1, 4 and 16 threads"),
     ("untapped", "a write on a descriptor that is not tapped"),
     ("suppressed", "a suppressed write against the plain append to a file"),
     ("first", "the first lap of a ring that was just made"),
+    ("load", "loading the library and its start, with the first ring"),
     ("exec", "10,000 lives of /bin/true (500 with --quick)"),
     ("start", "start-up of python3 and java"),
     ("memory", "resident memory of a tapped program"),

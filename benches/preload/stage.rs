@@ -19,6 +19,8 @@ use logtap_loki::Batch;
 pub(crate) enum Way {
     /// Without any library.
     Plain,
+    /// With a library that does nothing: what loading one costs.
+    Empty,
     /// The stream tapped into a ring.
     Tapped,
     /// Tapped and suppressed.
@@ -42,6 +44,7 @@ impl Way {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
+            Self::Empty => "an empty library",
             Self::Tapped => "tapped",
             Self::Suppressed => "suppressed",
             Self::Untapped => "untapped",
@@ -58,7 +61,7 @@ impl Way {
     }
 
     const fn must_be_caught(self) -> bool {
-        !matches!(self, Self::Plain | Self::Untapped | Self::OtherUntapped)
+        !matches!(self, Self::Plain | Self::Empty | Self::Untapped | Self::OtherUntapped)
     }
 }
 
@@ -79,6 +82,8 @@ pub(crate) enum Onto {
     Null,
     /// A file on disk, appended to.
     Log,
+    /// Nothing: the library is named to the child, which loads it itself.
+    Nothing,
 }
 
 /// Takes everything and keeps nothing.
@@ -108,7 +113,7 @@ impl Stage {
             process.wait().expect("the end");
         });
         assert!(way.must_be_caught() || way.is_other() || caught == 0, "{way:?} caught {caught}");
-        if way.must_be_caught() && caught == 0 {
+        if way.must_be_caught() && caught == 0 && onto != Onto::Nothing {
             return None;
         }
         Some(text)
@@ -144,10 +149,11 @@ impl Stage {
         let mut preloads: Vec<&Path> = Vec::new();
         match (way, &self.other) {
             (Way::Plain, _) => {}
+            (Way::Empty, _) => preloads.extend(self.stub.as_deref()),
             (way, Some(other)) if way.is_other() => preloads.push(other),
             _ => preloads.push(&library),
         }
-        if way != Way::Plain {
+        if !matches!(way, Way::Plain | Way::Empty) {
             let target = match way {
                 Way::File | Way::OtherFile | Way::OtherUntapped => {
                     format!("file:{}", file.display())
@@ -168,6 +174,9 @@ impl Stage {
             }
         }
         preloads.extend(self.stub.as_deref().filter(|_| onto == Onto::Stub));
+        if onto == Onto::Nothing {
+            command.args(preloads.drain(..));
+        }
         let joined: Vec<String> = preloads.iter().map(|path| path.display().to_string()).collect();
         if !joined.is_empty() {
             command.env("LD_PRELOAD", joined.join(":"));

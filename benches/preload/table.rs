@@ -129,6 +129,20 @@ pub(crate) fn first(stage: &Stage, options: &Options) {
     print("200 B, 1 thread", figures);
 }
 
+pub(crate) fn load(stage: &Stage, options: &Options) {
+    heading("loading the library and its start, microseconds");
+    if stage.stub.is_none() {
+        return println!("left out: `cc` is not on this machine");
+    }
+    // What is added to an empty library: more code to map, and the start with the first ring.
+    let words = ["child-load".to_owned()];
+    let figures = turns(options.rounds * 15, &[Way::Plain, Way::Tapped], |way| {
+        let way = if way == Way::Plain { Way::Empty } else { way };
+        figure(&stage.child(&words, way, Onto::Nothing)?, 0)
+    });
+    print("against an empty one", figures);
+}
+
 /// So many lives of a program, microseconds each.
 fn lives(stage: &Stage, rounds: usize, name: &str, program: &str, words: &[&str], lives: u32) {
     let run = |way: Way| {
@@ -146,7 +160,8 @@ fn lives(stage: &Stage, rounds: usize, name: &str, program: &str, words: &[&str]
         });
         Some(spent)
     };
-    let ways = with_other(stage, &[Way::Plain, Way::Tapped, Way::OtherFile]);
+    let mut ways = with_other(stage, &[Way::Plain, Way::Empty, Way::Tapped, Way::OtherFile]);
+    ways.retain(|way| *way != Way::Empty || stage.stub.is_some());
     print(name, turns(rounds, &ways, run));
 }
 
