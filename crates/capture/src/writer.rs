@@ -5,37 +5,32 @@
 //! back, so that a batch is stored completely or not at all. [`OnFull`] says who goes when there is no
 //! room.
 
+mod active;
+mod room;
 mod terms;
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use logtap_loki::{Batch, Entry, Origin};
 
 use crate::catalog::Catalog;
 use crate::compactor::{Compactor, lock_catalog};
 use crate::durability::Fsync;
-use crate::encode::LineEncoder;
 use crate::error::CaptureError;
-use crate::fullness::{OnFull, free_bytes};
-use crate::index::{MAX_SOURCES, SegmentStats};
-use crate::layout::{next_stem, raw_file};
+use crate::fullness::OnFull;
+use crate::index::MAX_SOURCES;
+use crate::layout::next_stem;
 use crate::lock::lock;
 use crate::recovery::{Recovered, recover};
 use crate::redact::RedactedBatch;
-use crate::replace::{create_new, sync_directory};
 use crate::rotation::{expected_size, is_due, is_old, segment_limit};
 use crate::stored::StoredLines;
-use crate::timestamp::Timestamp;
 
+use active::{Active, Pieces, Room};
 pub use terms::{Appended, Status, Totals, WriterOptions};
-
-/// Lines are handed to the kernel in pieces of about this size.
-const WRITE_SIZE: usize = 256 * 1024;
 
 /// Writes a capture. Dropped without [`Writer::close`], it leaves what a crash leaves.
 #[derive(Debug)]
@@ -51,52 +46,12 @@ pub struct Writer {
     live: bool,
     latest_stem: Option<String>,
     stored: StoredLines,
-    encoder: LineEncoder,
-    buffer: Vec<u8>,
-    lines_per_stream: Vec<u64>,
+    pieces: Pieces,
     rotations_by_size: u64,
     rotations_by_age: u64,
     sync_failures: u64,
     /// Whether lines were dropped that the metadata on disk does not tell of.
     untold_losses: bool,
-}
-
-/// The segment that grows.
-#[derive(Debug)]
-struct Active {
-    stem: String,
-    path: PathBuf,
-    file: File,
-    /// Its size up to the last whole batch.
-    length: u64,
-    /// Whether there may be more behind that, which could not be taken back.
-    torn: bool,
-    begun: Timestamp,
-    /// When it was written through last, and whether there is more since then.
-    synced: Instant,
-    unsynced: bool,
-    stats: SegmentStats,
-}
-
-impl Active {
-    /// Tries again to take back what a failed write has left.
-    fn repair(&mut self) -> Result<(), CaptureError> {
-        if self.torn {
-            self.file.set_len(self.length).map_err(CaptureError::io("repair", &self.path))?;
-            self.torn = false;
-        }
-        Ok(())
-    }
-
-    /// Writes it through to the disk.
-    fn sync(&mut self) -> Result<(), CaptureError> {
-        if self.unsynced {
-            self.file.sync_data().map_err(CaptureError::io("sync", &self.path))?;
-            self.unsynced = false;
-        }
-        self.synced = Instant::now();
-        Ok(())
-    }
 }
 
 impl Writer {
@@ -131,9 +86,7 @@ impl Writer {
             live,
             latest_stem,
             stored,
-            encoder: LineEncoder::default(),
-            buffer: Vec::with_capacity(WRITE_SIZE + WRITE_SIZE / 4),
-            lines_per_stream: Vec::new(),
+            pieces: Pieces::default(),
             rotations_by_size: 0,
             rotations_by_age: 0,
             sync_failures: 0,
@@ -205,10 +158,8 @@ impl Writer {
     /// the metadata of losses. To be called about once a second.
     pub fn tick(&mut self) -> Result<(), CaptureError> {
         self.rotate_old()?;
-        if let (Fsync::Every(interval), Some(active)) = (self.options.fsync, &mut self.active)
-            && active.synced.elapsed() >= interval
-        {
-            active.sync()?;
+        if let Some(active) = &mut self.active {
+            active.sync_if_due(self.options.fsync)?;
         }
         if self.untold_losses {
             lock_catalog(&self.catalog).save_metadata()?;
@@ -240,69 +191,14 @@ impl Writer {
         loop {
             let outcome = self.check_free_space().and_then(|()| self.write(batch, entries, mark));
             let Err(error) = outcome else { return Ok(()) };
-            self.take_back();
+            if let Some(active) = &mut self.active {
+                active.take_back();
+            }
             // A full disk is answered as a reached cap is: the oldest segment goes.
             if !error.is_full() || !self.give_up_oldest(&error)? {
                 return Err(error);
             }
         }
-    }
-
-    fn check_free_space(&self) -> Result<(), CaptureError> {
-        let wanted = self.options.min_free;
-        if wanted == 0 {
-            return Ok(());
-        }
-        let free = free_bytes(&self.directory)
-            .map_err(CaptureError::io("look for room in", &self.directory))?;
-        if free >= wanted {
-            return Ok(());
-        }
-        Err(CaptureError::LowSpace { directory: self.directory.clone(), free, wanted })
-    }
-
-    /// Removes the oldest segment; false if there is none that may go.
-    fn give_up_oldest(&mut self, error: &CaptureError) -> Result<bool, CaptureError> {
-        if let CaptureError::LowSpace { free, wanted, .. } = error
-            && free.saturating_add(self.disk_bytes()) < *wanted
-        {
-            // Somebody else has taken the room, and nothing that we have would be enough.
-            return Ok(false);
-        }
-        match self.options.on_full {
-            OnFull::DropNewest => Ok(false),
-            // What is closed went already when the cap was found to be reached.
-            OnFull::Reject if matches!(error, CaptureError::CapReached { .. }) => Ok(false),
-            OnFull::Reject => lock_catalog(&self.catalog).remove_one(),
-            OnFull::DropOldest => {
-                if lock_catalog(&self.catalog).remove_one()? {
-                    return Ok(true);
-                }
-                if self.active.as_ref().is_none_or(|active| active.length == 0) {
-                    return Ok(false);
-                }
-                self.rotate()?;
-                self.rotations_by_size += 1;
-                lock_catalog(&self.catalog).remove_one()
-            }
-        }
-    }
-
-    fn count_dropped(&mut self, batch: &Batch, entries: &[Entry]) {
-        let mut per_stream = vec![(0, 0); batch.streams.len()];
-        for entry in entries {
-            if let Some((lines, bytes)) = per_stream.get_mut(entry.stream as usize) {
-                *lines += 1;
-                *bytes += u64::from(entry.length);
-            }
-        }
-        let mut catalog = lock_catalog(&self.catalog);
-        for (labels, (lines, bytes)) in batch.streams.iter().zip(per_stream) {
-            if lines > 0 {
-                catalog.add_dropped(labels, lines, bytes);
-            }
-        }
-        self.untold_losses = true;
     }
 
     /// Closes the active segment if it is old.
@@ -364,88 +260,23 @@ impl Writer {
             drop(catalog);
             self.live = true;
         }
-        if self.active.is_none() {
-            self.active = Some(self.begin_segment()?);
-        }
-        let Some(active) = &mut self.active else { return Ok(()) };
-        active.repair()?;
-        let mut output = Output {
-            file: &active.file,
-            path: &active.path,
+        let room = Room {
             catalog: &self.catalog,
             cap: self.options.disk_cap,
             keep_all: self.options.on_full == OnFull::DropNewest,
-            end: active.length,
         };
-        self.encoder.begin(batch);
-        self.buffer.clear();
-        self.lines_per_stream.clear();
-        self.lines_per_stream.resize(batch.streams.len(), 0);
-        let (mut from, mut to) = (i64::MAX, i64::MIN);
-        let mut mark = mark;
-        for entry in entries {
-            self.encoder.line(&mut self.buffer, batch, entry, mark.take());
-            from = from.min(entry.timestamp);
-            to = to.max(entry.timestamp);
-            if let Some(lines) = self.lines_per_stream.get_mut(entry.stream as usize) {
-                *lines += 1;
+        let active = match self.active.take() {
+            Some(active) => active,
+            None => {
+                let begun = (self.options.clock)();
+                let stem = next_stem(begun, self.latest_stem.as_deref());
+                let active = Active::begin(&self.directory, stem, begun, self.options.fsync)?;
+                self.latest_stem = Some(active.stem.clone());
+                active
             }
-            if self.buffer.len() >= WRITE_SIZE {
-                output.write(&self.buffer)?;
-                self.buffer.clear();
-            }
-        }
-        output.write(&self.buffer)?;
-        let end = output.end;
-        active.unsynced = true;
-        match self.options.fsync {
-            Fsync::Always => active.sync()?,
-            Fsync::Every(interval) if active.synced.elapsed() >= interval => active.sync()?,
-            _ => {}
-        }
-        let stats = &mut active.stats;
-        stats.add_lines(Timestamp(from), Timestamp(to), entries.len() as u64, end - active.length);
-        for (labels, &lines) in batch.streams.iter().zip(&self.lines_per_stream) {
-            if lines > 0 {
-                for (name, value) in labels {
-                    stats.add_label(name, value, lines);
-                }
-            }
-        }
-        if let Some(origin) = &batch.origin {
-            stats.add_source(&origin.source, origin.last);
-        }
-        active.length = end;
-        Ok(())
-    }
-
-    /// Removes what a failed write left behind the last whole batch.
-    fn take_back(&mut self) {
-        if let Some(active) = &mut self.active {
-            active.torn = active.file.set_len(active.length).is_err();
-        }
-    }
-
-    fn begin_segment(&mut self) -> Result<Active, CaptureError> {
-        let begun = (self.options.clock)();
-        let stem = next_stem(begun, self.latest_stem.as_deref());
-        let path = self.directory.join(raw_file(&stem));
-        let file = create_new(&path).map_err(CaptureError::io("create", &path))?;
-        self.latest_stem = Some(stem.clone());
-        if self.options.fsync.is_eager() {
-            sync_directory(&self.directory)?;
-        }
-        Ok(Active {
-            stem,
-            path,
-            file,
-            length: 0,
-            torn: false,
-            begun,
-            synced: Instant::now(),
-            unsynced: false,
-            stats: SegmentStats::default(),
-        })
+        };
+        let active = self.active.insert(active);
+        active.append(batch, entries, mark, &mut self.pieces, &room, self.options.fsync)
     }
 
     /// Closes the active segment.
@@ -495,34 +326,5 @@ impl Drop for Writer {
         if let Some(compactor) = self.compactor.take() {
             drop(compactor.finish());
         }
-    }
-}
-
-/// Where the pieces of a batch go.
-struct Output<'a> {
-    file: &'a File,
-    path: &'a Path,
-    catalog: &'a Mutex<Catalog>,
-    cap: Option<u64>,
-    /// Whether nothing may be removed to make room.
-    keep_all: bool,
-    end: u64,
-}
-
-impl Output<'_> {
-    fn write(&mut self, piece: &[u8]) -> Result<(), CaptureError> {
-        let end = self.end + piece.len() as u64;
-        if let Some(cap) = self.cap {
-            let mut catalog = lock_catalog(self.catalog);
-            if self.keep_all {
-                catalog.has_room(end, cap)?;
-            } else {
-                catalog.make_room(end, cap)?;
-            };
-        }
-        let mut file = self.file;
-        file.write_all(piece).map_err(CaptureError::io("write", self.path))?;
-        self.end = end;
-        Ok(())
     }
 }

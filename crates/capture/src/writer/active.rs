@@ -1,0 +1,203 @@
+//! The segment that grows: begun, appended to batch by batch, repaired, written through.
+//!
+//! A batch goes into its file completely or not at all; what a failed write leaves behind the last whole
+//! batch is taken back. Decides nothing: when to begin another segment, and what goes when there is no
+//! room, is for its owner and the catalog.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Instant;
+
+use logtap_loki::{Batch, Entry, Origin};
+
+use crate::catalog::Catalog;
+use crate::compactor::lock_catalog;
+use crate::durability::Fsync;
+use crate::encode::LineEncoder;
+use crate::error::CaptureError;
+use crate::index::SegmentStats;
+use crate::layout::raw_file;
+use crate::replace::{create_new, sync_directory};
+use crate::timestamp::Timestamp;
+
+/// Lines are handed to the kernel in pieces of about this size.
+const WRITE_SIZE: usize = 256 * 1024;
+
+/// The segment that grows.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) stem: String,
+    pub(super) path: PathBuf,
+    file: File,
+    /// Its size up to the last whole batch.
+    pub(super) length: u64,
+    /// Whether there may be more behind that, which could not be taken back.
+    torn: bool,
+    pub(super) begun: Timestamp,
+    /// When it was written through last, and whether there is more since then.
+    synced: Instant,
+    unsynced: bool,
+    pub(super) stats: SegmentStats,
+}
+
+/// What turns batches into pieces of text; its memory is used again from batch to batch.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    encoder: LineEncoder,
+    text: Vec<u8>,
+    lines_per_stream: Vec<u64>,
+}
+
+impl Default for Pieces {
+    fn default() -> Self {
+        Self {
+            encoder: LineEncoder::default(),
+            text: Vec::with_capacity(WRITE_SIZE + WRITE_SIZE / 4),
+            lines_per_stream: Vec::new(),
+        }
+    }
+}
+
+/// Whom a growing segment asks for room.
+#[derive(Debug)]
+pub(super) struct Room<'a> {
+    pub(super) catalog: &'a Mutex<Catalog>,
+    pub(super) cap: Option<u64>,
+    /// Whether nothing may be removed to make room.
+    pub(super) keep_all: bool,
+}
+
+impl Active {
+    /// Makes an empty segment.
+    pub(super) fn begin(
+        directory: &Path,
+        stem: String,
+        begun: Timestamp,
+        fsync: Fsync,
+    ) -> Result<Self, CaptureError> {
+        let path = directory.join(raw_file(&stem));
+        let file = create_new(&path).map_err(CaptureError::io("create", &path))?;
+        if fsync.is_eager()
+            && let Err(error) = sync_directory(directory)
+        {
+            // Its name is free for the next try; left here, an empty file is removed at the next start.
+            drop(fs::remove_file(&path));
+            return Err(error);
+        }
+        Ok(Self {
+            stem,
+            path,
+            file,
+            length: 0,
+            torn: false,
+            begun,
+            synced: Instant::now(),
+            unsynced: false,
+            stats: SegmentStats::default(),
+        })
+    }
+
+    /// Writes entries of a batch. After an error, [`Active::take_back`] is to be called.
+    pub(super) fn append(
+        &mut self,
+        batch: &Batch,
+        entries: &[Entry],
+        mut mark: Option<&Origin>,
+        pieces: &mut Pieces,
+        room: &Room<'_>,
+        fsync: Fsync,
+    ) -> Result<(), CaptureError> {
+        self.repair()?;
+        let Pieces { encoder, text, lines_per_stream } = pieces;
+        encoder.begin(batch);
+        text.clear();
+        lines_per_stream.clear();
+        lines_per_stream.resize(batch.streams.len(), 0);
+        let mut end = self.length;
+        let (mut from, mut to) = (i64::MAX, i64::MIN);
+        for entry in entries {
+            encoder.line(text, batch, entry, mark.take());
+            from = from.min(entry.timestamp);
+            to = to.max(entry.timestamp);
+            if let Some(lines) = lines_per_stream.get_mut(entry.stream as usize) {
+                *lines += 1;
+            }
+            if text.len() >= WRITE_SIZE {
+                end = self.write(end, text, room)?;
+                text.clear();
+            }
+        }
+        end = self.write(end, text, room)?;
+        self.unsynced = true;
+        match fsync {
+            Fsync::Always => self.sync()?,
+            Fsync::Every(_) => self.sync_if_due(fsync)?,
+            Fsync::Never | Fsync::Rotation => {}
+        }
+        let (from, to) = (Timestamp(from), Timestamp(to));
+        self.stats.add_lines(from, to, entries.len() as u64, end - self.length);
+        for (labels, &lines) in batch.streams.iter().zip(&*lines_per_stream) {
+            if lines > 0 {
+                for (name, value) in labels {
+                    self.stats.add_label(name, value, lines);
+                }
+            }
+        }
+        if let Some(origin) = &batch.origin {
+            self.stats.add_source(&origin.source, origin.last);
+        }
+        self.length = end;
+        Ok(())
+    }
+
+    /// Writes a piece behind `end` if there is room; gives the new end.
+    fn write(&mut self, end: u64, piece: &[u8], room: &Room<'_>) -> Result<u64, CaptureError> {
+        let end = end + piece.len() as u64;
+        room.claim(end)?;
+        self.file.write_all(piece).map_err(CaptureError::io("write", &self.path))?;
+        Ok(end)
+    }
+
+    /// Removes what a failed write left behind the last whole batch.
+    pub(super) fn take_back(&mut self) {
+        self.torn = self.file.set_len(self.length).is_err();
+    }
+
+    /// Tries again to take back what a failed write has left.
+    pub(super) fn repair(&mut self) -> Result<(), CaptureError> {
+        if self.torn {
+            self.file.set_len(self.length).map_err(CaptureError::io("repair", &self.path))?;
+            self.torn = false;
+        }
+        Ok(())
+    }
+
+    /// Writes it through to the disk.
+    pub(super) fn sync(&mut self) -> Result<(), CaptureError> {
+        if self.unsynced {
+            self.file.sync_data().map_err(CaptureError::io("sync", &self.path))?;
+            self.unsynced = false;
+        }
+        self.synced = Instant::now();
+        Ok(())
+    }
+
+    /// Writes it through where that is wanted so often and was not done for so long.
+    pub(super) fn sync_if_due(&mut self, fsync: Fsync) -> Result<(), CaptureError> {
+        match fsync {
+            Fsync::Every(interval) if self.synced.elapsed() >= interval => self.sync(),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Room<'_> {
+    /// Makes sure that the segment may grow up to `end`.
+    fn claim(&self, end: u64) -> Result<(), CaptureError> {
+        let Some(cap) = self.cap else { return Ok(()) };
+        let mut catalog = lock_catalog(self.catalog);
+        if self.keep_all { catalog.has_room(end, cap) } else { catalog.make_room(end, cap) }
+    }
+}
