@@ -10,5 +10,7 @@ mod calls;
 mod fire;
 /// Writes of every length.
 mod lengths;
+/// A child in a pid namespace of its own.
+mod namespaces;
 /// The reader of rings in C.
 mod reader;

@@ -109,7 +109,8 @@ impl Writer {
     /// Writes and counts nothing.
     pub(crate) fn try_write(&self, pid: u32, slot: u8, text: &[u8]) -> Result<(), NoRoom> {
         let parts = [Part { base: text.as_ptr(), length: text.len() }];
-        let write = Write { slot, flags: 0, pid, time: 0, parts: &parts, length: text.len() };
+        let write =
+            Write { slot, flags: 0, pid, holder: pid, time: 0, parts: &parts, length: text.len() };
         self.ring.put(self.tickets, pid, &write)
     }
 

@@ -153,6 +153,10 @@ fn make_file(settings: &Settings, geometry: Geometry, mode: u32, running: bool) 
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let process = syscall::process_id();
     let namespace = pid_namespace();
+    if !state::has_own_memory() && current().is_some_and(|ring| !is_own(&ring)) {
+        // A child of vfork: its parent, whose ring it would become, is in another namespace.
+        return None;
+    }
     let mut name = Text::<200>::new();
     name.push(settings.directory()).push(b"/").push_number(namespace).push(b"-");
     // Two programs that a process is within one tick of the clock must not have rings of one name.
@@ -234,18 +238,39 @@ pub(crate) fn pid_namespace() -> u64 {
         .map_or(0, |status| status.identity.inode)
 }
 
-/// Takes lanes back from owners that are proved to be gone: same pid namespace, and the kernel knows no such
-/// process. Never by time. Returns whether a lane came free.
+/// What a process does with the ring that it was forked with: keeps it in its maker's pid namespace, makes one of its own
+/// in another. There its number says nothing to the ring's other writers, nor to a collector that knows a ring's
+/// writers by their numbers. False where the ring stays another namespace's, or nobody can tell.
+#[cold]
+pub(crate) fn settle() -> bool {
+    let present = CURRENT.load(Ordering::Acquire);
+    let Some(ring) = ring_at(present) else { return true };
+    match (ring.header().pid_namespace, pid_namespace()) {
+        // Nobody takes lanes of such a ring back.
+        (0, _) => true,
+        // No /proc here.
+        (_, 0) => false,
+        (maker, own) if maker == own => true,
+        _ => replace(present, STARTER, true).is_some_and(|ring| is_own(&ring)),
+    }
+}
+
+fn is_own(ring: &Ring) -> bool {
+    ring.header().pid_namespace == pid_namespace()
+}
+
+/// Takes lanes back from owners that are proved to be gone: a ring of this pid namespace, an owner that is in it as well
+/// (others have no name in a lane), and the kernel knows no such process. Never by time. Returns whether a lane came
+/// free.
 #[cold]
 pub(crate) fn reclaim(ring: &Ring) -> bool {
-    let namespace = ring.header().pid_namespace;
-    if !state::may_call() || namespace == 0 || namespace != pid_namespace() {
+    if !state::may_call() || ring.header().pid_namespace == 0 || !is_own(ring) {
         return false;
     }
     let mut came_free = false;
     for index in 0..ring.geometry().lanes.min(MAX_LANES) {
         let Some(held) = ring.held(index) else { continue };
-        if held.owner != 0 && syscall::is_gone(held.owner) {
+        if syscall::is_gone(held.owner) {
             came_free |= ring.reclaim(index, &held);
         }
     }

@@ -1,6 +1,6 @@
 //! What the library knows of itself in this process: written once at start, read by every hook.
 
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use logtap_wire::control::ControlPage;
 use logtap_wire::settings::OnFull;
@@ -94,8 +94,9 @@ pub(crate) fn control() -> Option<&'static ControlPage> {
 /// What the page holds; all of it is 0 in a forked child.
 #[repr(C)]
 struct ProcessPage {
-    /// The process whose memory this is, as far as it has said so.
-    owner: AtomicU32,
+    /// The process whose memory this is, as far as it has said so; in the high half the number under which it holds
+    /// lanes: the same, or 0 where the ring's other writers cannot look it up.
+    owner: AtomicU64,
     /// How often somebody could not tell whether it is the owner.
     doubts: AtomicU32,
 }
@@ -129,25 +130,43 @@ pub(crate) fn remember_process() {
 
 fn claim(process: u32) {
     LAST_OWNER.store(process, Ordering::Relaxed);
-    if let Some(page) = process_page() {
-        page.owner.store(process, Ordering::Relaxed);
+    let Some(page) = process_page() else { return };
+    page.owner.store(u64::from(process), Ordering::Release);
+    // A process can come into another pid namespace by being forked, and in no other way.
+    if crate::rings::settle() {
+        page.owner.store(u64::from(process) << 32 | u64::from(process), Ordering::Release);
     }
 }
 
-/// This process's id. A forked child asks the kernel once; a child of vfork has its parent's.
+/// Who writes.
+#[derive(Clone, Copy)]
+pub(crate) struct Writer {
+    /// This process's id; a child of vfork has its parent's.
+    pub(crate) process: u32,
+    /// The number under which it holds lanes; 0 where the ring's other writers cannot look it up.
+    pub(crate) holder: u32,
+}
+
+/// Who writes. A forked child asks the kernel once. The number for lanes counts only for a ring that is read after it.
 #[inline(always)]
-pub(crate) fn process() -> u32 {
-    match process_page().map(|page| page.owner.load(Ordering::Relaxed)) {
-        Some(process) if process != 0 => process,
+pub(crate) fn writer() -> Writer {
+    match process_page().map(|page| page.owner.load(Ordering::Acquire)) {
+        Some(word) if word != 0 => Writer { process: word as u32, holder: (word >> 32) as u32 },
         _ if may_call() => first_question(),
-        _ => 0,
+        _ => Writer { process: 0, holder: 0 },
     }
+}
+
+/// This process's id, as [`writer`] knows it.
+pub(crate) fn process() -> u32 {
+    writer().process
 }
 
 #[cold]
-fn first_question() -> u32 {
-    has_own_memory();
-    crate::syscall::process_id()
+fn first_question() -> Writer {
+    let known = has_own_memory().then(process_page).flatten();
+    let word = known.map_or(0, |page| page.owner.load(Ordering::Acquire));
+    Writer { process: crate::syscall::process_id(), holder: (word >> 32) as u32 }
 }
 
 /// Whether what this process learns of itself may be kept in its memory: not in a child of vfork, whose memory
@@ -157,7 +176,7 @@ pub(crate) fn has_own_memory() -> bool {
     use crate::syscall::{parent_id, process_id};
     let Some(page) = process_page() else { return true };
     let process = process_id();
-    let is_own = match page.owner.load(Ordering::Relaxed) {
+    let is_own = match page.owner.load(Ordering::Relaxed) as u32 {
         owner if owner == process => return true,
         // Forked, or vforked by one that was forked and has never asked. The former is a child of the last known
         // owner, unless others were forked in between or that one is gone.

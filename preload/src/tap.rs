@@ -64,12 +64,13 @@ fn grow() {
 /// Takes a write instead of its original. False: the original must be called.
 pub(crate) fn suppress(class: Class, parts: &[Part], length: usize) -> bool {
     let Some(control) = state::control() else { return targets::suppress(class, parts, length) };
+    let write = timeless(parts, length, FLAG_SUPPRESSED);
     let Some(ring) = rings::current().or_else(|| rings::next(false)) else { return false };
     let now = clock::monotonic();
     if length == 0 || !is_lease_fresh(control, &ring, now) {
         return false;
     }
-    let write = Write { time: clock::now_at(now), ..timeless(parts, length, FLAG_SUPPRESSED) };
+    let write = Write { time: clock::now_at(now), ..write };
     let put = |slot| ring.put(&control.ticket.next, hint(), &Write { slot, ..write }).is_ok();
     if slot(class.stream, &ring).is_some_and(put) {
         return true;
@@ -94,7 +95,7 @@ fn suppress_elsewhere(control: &ControlPage, class: Class, ring: Ring, write: &W
 /// Leaves a note of the library in the ring, if there is one with room.
 #[cold]
 pub(crate) fn note(note: Note, text: &[u8]) {
-    let (Some(control), Some(ring)) = (state::control(), rings::current()) else { return };
+    let (Some(control), Some(_)) = (state::control(), rings::current()) else { return };
     if !state::is_active() {
         return;
     }
@@ -102,6 +103,7 @@ pub(crate) fn note(note: Note, text: &[u8]) {
     let parts =
         [Part { base: kind.as_ptr(), length: 1 }, Part { base: text.as_ptr(), length: text.len() }];
     let write = prepare(&parts, 1 + text.len(), FLAG_NOTE);
+    let Some(ring) = rings::current() else { return };
     // A note is not the application's: no room, no note.
     ring.put(&control.ticket.next, hint(), &write).or_ignore();
 }
@@ -130,7 +132,8 @@ fn prepare(parts: &[Part], length: usize, flags: u8) -> Write<'_> {
 
 #[inline(always)]
 fn timeless(parts: &[Part], length: usize, flags: u8) -> Write<'_> {
-    Write { slot: SLOT_STDOUT, flags, pid: state::process(), time: 0, parts, length }
+    let state::Writer { process: pid, holder } = state::writer();
+    Write { slot: SLOT_STDOUT, flags, pid, holder, time: 0, parts, length }
 }
 
 #[inline(always)]

@@ -148,12 +148,16 @@ impl Claimed {
 
     /// A whole write of the living process, if the lane is free.
     fn write(&self) -> bool {
+        self.write_as(ALIVE)
+    }
+
+    fn write_as(&self, name: u32) -> bool {
         let seen = self.word.peek();
         if !self.word.try_lock(seen) {
             return false;
         }
         self.touch();
-        say(&self.owner, &self.pending, ALIVE, note(seen.head()));
+        say(&self.owner, &self.pending, name, note(seen.head()));
         self.touch();
         self.word.publish(seen.head() + 8);
         true
@@ -203,5 +207,24 @@ fn a_living_holder_that_has_not_said_so_is_not_taken_for_the_one_before() {
         assert!(!taken);
         assert!(written > 0);
         assert_eq!(lane.word.head(), 8 + written * 8);
+    });
+}
+
+#[test]
+fn a_holder_without_a_name_keeps_the_lane_that_one_who_is_gone_had_before() {
+    loom::model(|| {
+        let lane = Shared::new(Claimed::new());
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let lane = Shared::clone(&lane);
+                thread::spawn(move || (lane.take_back(), lane.write_as(0)))
+            })
+            .collect();
+        let results: Vec<(bool, bool)> =
+            others.into_iter().map(|other| other.join().unwrap()).collect();
+        assert_eq!(results.iter().filter(|(taken, _)| *taken).count(), 1);
+        let written = results.iter().filter(|(_, written)| *written).count() as u64;
+        assert_eq!(lane.word.head(), written * 8);
+        assert!(!lane.word.peek().is_locked());
     });
 }

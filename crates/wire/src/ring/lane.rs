@@ -7,12 +7,14 @@
 //! Between the first two steps the holder says who it is and what it writes ([`say`]), so that its siblings can tell
 //! what it tore when it is gone, and take the lane back ([`take_back`]). What a lane says may be left over from
 //! an earlier holder, who may be gone: only a note that names the head at which the lane is locked is the
-//! present holder's. One that was locked and never said so is nobody's to take.
+//! present holder's. One that was locked and never said so is nobody's to take, and neither is one whose
+//! holder has no name (0): others would look its number up in another pid namespace than its own.
 
 use super::Pending;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
-/// Says who holds a lane, and what it is about to write. Only for who holds the lane.
+/// Says who holds a lane (0 where the others cannot tell by its number whether it is gone), and what it is about to
+/// write. Only for who holds the lane.
 #[inline(always)]
 pub fn say(owner: &AtomicU32, pending: &AtomicU64, process: u32, what: u64) {
     owner.store(process, Ordering::Relaxed);
@@ -36,13 +38,14 @@ pub struct Said {
     pub pending: u64,
 }
 
-/// Who holds a lane, and what it writes; `None` where nobody does, or where the holder has not yet said so.
+/// Who holds a lane, and what it writes; `None` where nobody does, where the holder has not yet said so, or where it
+/// has no name.
 pub fn said(word: &Word, owner: &AtomicU32, pending: &AtomicU64) -> Option<Said> {
     let seen = word.peek();
     let what = pending.load(Ordering::Acquire);
     let owner = owner.load(Ordering::Relaxed);
     let known = seen.is_locked() && Pending::from_word(what).is_at(seen.head());
-    known.then_some(Said { seen, owner, pending: what })
+    (known && owner != 0).then_some(Said { seen, owner, pending: what })
 }
 
 /// Takes a lane from a holder that is proved to be gone. False where another did, or where the lane has another

@@ -40,6 +40,9 @@ pub struct Write<'a> {
     pub flags: u8,
     /// The writer's process id.
     pub pid: u32,
+    /// By which process id the ring's other writers can tell that this one is gone; 0 where they cannot, as when it is
+    /// in another pid namespace than the ring's maker.
+    pub holder: u32,
     /// Time stamp in nanoseconds since 1970.
     pub time: u64,
     /// The bytes. May hold more than `length`.
@@ -256,7 +259,7 @@ impl Ring {
     #[inline(always)]
     fn own(&self, lane: &Lane, head: u64, write: &Write<'_>, length: usize) {
         let pending = Pending { head: head as u32, slot: write.slot, length: length as u32 };
-        lane::say(&lane.owner, &lane.pending, write.pid, pending.to_word());
+        lane::say(&lane.owner, &lane.pending, write.holder, pending.to_word());
         compiler_fence(crate::sync::Ordering::SeqCst);
     }
 
@@ -460,6 +463,7 @@ mod tests {
             slot: SLOT_STDOUT,
             flags: 0,
             pid: 7,
+            holder: 7,
             time: 1,
             parts: if hint % 2 == 0 {
                 &parts
@@ -534,7 +538,15 @@ mod tests {
         let word = &ring.lane(0).word;
         assert!(word.try_lock(word.peek()));
         assert_eq!(ring.held(0), None);
-        let write = Write { slot: SLOT_STDOUT, flags: 0, pid: 7, time: 0, parts: &[], length: 0 };
+        let write = Write {
+            slot: SLOT_STDOUT,
+            flags: 0,
+            pid: 7,
+            holder: 7,
+            time: 0,
+            parts: &[],
+            length: 0,
+        };
         ring.own(ring.lane(0), word.head(), &write, 5);
         let held = ring.held(0).unwrap();
         assert_eq!((held.owner, Pending::from_word(held.pending).length), (7, 5));
@@ -542,9 +554,12 @@ mod tests {
         assert!(!ring.reclaim(0, &held), "twice");
         // Another with the same words at the same place is not the one that was gone.
         assert!(word.try_lock(word.peek()));
-        ring.own(ring.lane(0), word.head(), &Write { pid: 8, ..write }, 5);
+        ring.own(ring.lane(0), word.head(), &Write { holder: 8, ..write }, 5);
         assert!(!ring.reclaim(0, &held));
         assert_eq!(ring.held(0).unwrap().owner, 8, "and it keeps what it said");
+        ring.own(ring.lane(0), word.head(), &Write { holder: 0, ..write }, 5);
+        assert_eq!(ring.held(0), None, "one without a name is nobody's to take");
+        assert!(!ring.reclaim(0, &held));
         let slot = ring.slot(SLOT_STDOUT);
         assert_eq!(slot.torn_records.load(Ordering::Relaxed), 1);
         assert_eq!(slot.torn_bytes.load(Ordering::Relaxed), 5);
