@@ -29,6 +29,8 @@ mod limits;
 mod processes;
 /// Processes that forbid themselves system calls.
 mod sandboxes;
+/// Out of a hook at every instruction.
+pub(crate) mod steps;
 /// What is around a process, and a tap directory that is not as it should be.
 mod surroundings;
 /// Bytes that the kernel moves, and writes that do not take all or have to wait.

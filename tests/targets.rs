@@ -16,3 +16,5 @@ mod file;
 mod line_buffered;
 /// `socket:` targets.
 mod socket;
+/// Out of the hook at every instruction.
+mod steps;

@@ -10,7 +10,7 @@
 #![expect(unsafe_code, reason = "a table whose entries are written once")]
 
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use logtap_wire::identity::Identity;
 use logtap_wire::pattern;
@@ -32,8 +32,8 @@ const READY: u8 = 2;
 struct Entry {
     state: AtomicU8,
     content: UnsafeCell<Content>,
-    /// Ring generation << 8 | slot of the file in that ring.
-    slot: AtomicU32,
+    /// Which ring << 8 | slot of the file in that ring.
+    slot: AtomicU64,
 }
 
 struct Content {
@@ -53,7 +53,7 @@ static TABLE: [Entry; ENTRIES] = [const {
             path: [0; MAX_PATH],
             length: 0,
         }),
-        slot: AtomicU32::new(0),
+        slot: AtomicU64::new(0),
     }
 }; ENTRIES];
 
@@ -181,16 +181,18 @@ pub(crate) fn path(index: u16) -> &'static [u8] {
         .unwrap_or_default()
 }
 
-/// The slot of an entry in the ring of this generation. `None` where the ring has no room for its name.
+/// The slot of an entry in this ring. `None` where the ring has no room for its name.
 #[inline]
-pub(crate) fn slot(index: u16, ring: &Ring, generation: u32) -> Option<u8> {
+pub(crate) fn slot(index: u16, ring: &Ring) -> Option<u8> {
     let entry = TABLE.get(usize::from(index))?;
+    // Told by where it lies, since another thread may change the process's ring between two looks at it.
+    let place = core::ptr::from_ref(ring.header()) as u64 / 4096;
     let known = entry.slot.load(Ordering::Relaxed);
-    if known >> 8 == generation & 0x00ff_ffff && known & 0xff != 0 {
+    if known >> 8 == place && known & 0xff != 0 {
         return Some(known as u8);
     }
     let slot = ring.file_slot(path(index))?;
-    entry.slot.store(generation << 8 | u32::from(slot), Ordering::Relaxed);
+    entry.slot.store(place << 8 | u64::from(slot), Ordering::Relaxed);
     Some(slot)
 }
 

@@ -58,6 +58,8 @@ pub(crate) fn send(stream: Stream, write: &Write<'_>) {
                 [part.base as usize + at, length],
             ];
             let sent = crate::tap::with_patience(|| {
+                // No handler jumps out while a descriptor is open.
+                let _signals = syscall::streams::SignalsHeld::new();
                 syscall::send_datagram(socket.bytes(), &pieces)
                     .map_err(|error| error == syscall::EAGAIN)
             });

@@ -12,6 +12,7 @@ use logtap_wire::ring::{
 };
 
 use crate::environment::{self, Settings};
+use crate::syscall::streams::SignalsHeld;
 use crate::syscall::{
     self, AT_FDCWD, CPath, LOCK_NB, LOCK_SH, MADV_DONTDUMP, MADV_POPULATE_WRITE, O_CREAT, O_EXCL,
     O_NOFOLLOW, O_RDWR, OrIgnore as _,
@@ -30,11 +31,10 @@ const OUT_OF_THE_WAY: i32 = 200;
 
 /// Address of the ring in use; its lowest bit says that it is a full one.
 static CURRENT: AtomicUsize = AtomicUsize::new(0);
-/// Moves with every new ring.
-static GENERATION: AtomicU32 = AtomicU32::new(0);
 /// The process that is making a ring now, 0 if none.
 static MAKER: AtomicU32 = AtomicU32::new(0);
 static MADE: AtomicU32 = AtomicU32::new(0);
+/// Set before each try; a maker that has not come back by then was thrown out of here by a fault.
 static RETRY_AT: AtomicU64 = AtomicU64::new(0);
 
 const FULL: usize = 1;
@@ -57,12 +57,6 @@ fn ring_at(tagged: usize) -> Option<Ring> {
     };
     // SAFETY: `make` stored the address of a mapping of this geometry.
     Some(unsafe { Ring::attach((tagged & !FULL) as *mut u8, geometry) })
-}
-
-/// Tells one ring from the next.
-#[inline(always)]
-pub(crate) fn generation() -> u32 {
-    GENERATION.load(Ordering::Acquire)
 }
 
 /// Makes the first ring, at start: nothing else runs yet.
@@ -94,35 +88,44 @@ pub(crate) fn next(table_is_full: bool) -> Option<Ring> {
 
 fn replace(present: usize, geometry: Geometry, running: bool) -> Option<Ring> {
     let now = clock::monotonic();
-    if now < RETRY_AT.load(Ordering::Relaxed) || MADE.load(Ordering::Relaxed) >= MAX_RINGS {
-        return None;
-    }
     let process = state::process();
     let maker = MAKER.load(Ordering::Relaxed);
-    // A maker that is this very process is another thread at work; any other was copied by fork.
-    if maker == process && maker != 0
-        || MAKER.compare_exchange(maker, process, Ordering::Acquire, Ordering::Relaxed).is_err()
-    {
+    // A maker that is this very process is another thread at work, for a while; one that is another process was copied
+    // by fork. Without a maker the last try has failed.
+    let is_early = now < RETRY_AT.load(Ordering::Relaxed) && (maker == 0 || maker == process);
+    if is_early || MADE.load(Ordering::Relaxed) >= MAX_RINGS {
         return None;
     }
-    let made = if CURRENT.load(Ordering::Acquire) == present {
-        make(geometry, running)
-    } else {
-        // Another thread has just done it.
-        MAKER.store(0, Ordering::Release);
-        return current();
-    };
-    match made {
-        Some(address) => {
-            let full = if geometry == STARTER { 0 } else { FULL };
+    // No handler runs here, and so none jumps out with a descriptor open and the making begun.
+    let _signals = running.then(SignalsHeld::new);
+    if MAKER.compare_exchange(maker, process, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        return None;
+    }
+    RETRY_AT.store(now + RETRY_AFTER, Ordering::Relaxed);
+    let is_present = CURRENT.load(Ordering::Acquire) == present;
+    // Else another thread has just done it.
+    let made = if is_present { make(geometry, running) } else { None };
+    if let Some(address) = made {
+        let full = if geometry == STARTER { 0 } else { FULL };
+        let new = address as usize | full;
+        if CURRENT.compare_exchange(present, new, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             MADE.fetch_add(1, Ordering::Relaxed);
-            GENERATION.fetch_add(1, Ordering::AcqRel);
-            CURRENT.store(address as usize | full, Ordering::Release);
+        } else {
+            give_back(address, geometry);
         }
-        None => RETRY_AT.store(now + RETRY_AFTER, Ordering::Relaxed),
+    }
+    if made.is_some() || !is_present {
+        RETRY_AT.store(0, Ordering::Relaxed);
     }
     MAKER.store(0, Ordering::Release);
-    made.and_then(|_| current())
+    if made.is_some() || !is_present { current() } else { None }
+}
+
+/// Takes a ring's mapping away that nobody in this process has seen. To the collector its process has ended.
+#[expect(unsafe_code, reason = "takes away a mapping that was just made")]
+fn give_back(address: *mut u8, geometry: Geometry) {
+    // SAFETY: nobody has seen the mapping yet.
+    unsafe { syscall::unmap(address, geometry.file_size() as usize) };
 }
 
 /// Makes a ring file and maps it.
@@ -178,11 +181,7 @@ fn make_file(settings: &Settings, geometry: Geometry, mode: u32, running: bool) 
         if syscall::rename_new(temporary, name).is_ok() {
             return Some(address);
         }
-        // SAFETY: nobody has seen the mapping yet.
-        #[expect(unsafe_code, reason = "takes away a mapping that was just made")]
-        unsafe {
-            syscall::unmap(address, geometry.file_size() as usize);
-        }
+        give_back(address, geometry);
     }
     syscall::unlink(temporary).or_ignore();
     None

@@ -141,7 +141,7 @@ fn slot(stream: Stream, ring: &Ring) -> Option<u8> {
     match stream {
         Stream::Stdout => Some(SLOT_STDOUT),
         Stream::Stderr => Some(SLOT_STDERR),
-        Stream::File(index) => files::slot(index, ring, rings::generation()),
+        Stream::File(index) => files::slot(index, ring),
     }
 }
 

@@ -10,10 +10,10 @@ use logtap_wire::ring::writer::Part;
 use logtap_wire::settings::{MAX_FILE_PATH, Target};
 
 use super::{is_vfork_child, move_away};
-use crate::environment;
-use crate::syscall::streams::{self, Object};
+use crate::syscall::streams::{self, Object, SignalsHeld};
 use crate::syscall::{self, AT_FDCWD, EINTR, O_CREAT, O_NONBLOCK, O_WRONLY, S_IFREG, Status};
 use crate::text::Text;
+use crate::{clock, environment};
 
 const O_APPEND: u32 = 0o2000;
 const O_NOCTTY: u32 = 0o400;
@@ -23,15 +23,22 @@ const PIECES: usize = 32;
 static NUMBER: AtomicI32 = AtomicI32::new(-1);
 static DEVICE: AtomicU64 = AtomicU64::new(0);
 static INODE: AtomicU64 = AtomicU64::new(0);
-/// A thread makes a new descriptor the process's. Others open the file for their write alone meanwhile.
-static IS_REOPENING: AtomicBool = AtomicBool::new(false);
+/// Since when (monotonic nanoseconds) a thread makes a new descriptor the process's, 0 if none does. Others open the file
+/// for their write alone meanwhile.
+static REOPENING: AtomicU64 = AtomicU64::new(0);
+/// Who has been at it for longer was thrown out by a fault, or was another process before a fork.
+const REOPENING_TAKES: u64 = 1_000_000_000;
 /// The last write of this process was cut: the next one begins a line of its own.
 static IS_CUT: AtomicBool = AtomicBool::new(false);
 
 /// An open target: the process's, or one for this write alone.
 enum Opened {
     Kept(i32),
-    Once(syscall::Descriptor),
+    /// No handler runs, and so none jumps out, before it is closed.
+    Once {
+        descriptor: syscall::Descriptor,
+        _signals: SignalsHeld,
+    },
 }
 
 /// Appends a write. Returns how many bytes of it.
@@ -39,7 +46,7 @@ pub(super) fn append(parts: &[Part], length: usize) -> usize {
     let Some((opened, status)) = open() else { return 0 };
     let number = match &opened {
         Opened::Kept(number) => *number,
-        Opened::Once(descriptor) => descriptor.number(),
+        Opened::Once { descriptor, .. } => descriptor.number(),
     };
     // A file beyond the limit would end the process with SIGXFSZ.
     let is_regular = status.kind() == S_IFREG;
@@ -47,12 +54,8 @@ pub(super) fn append(parts: &[Part], length: usize) -> usize {
         return 0;
     }
     let mut done = 0;
-    if IS_CUT.swap(false, Ordering::Relaxed) {
-        let end = Part { base: b"\n".as_ptr(), length: 1 };
-        if streams::append(number, &[end]) != Ok(1) {
-            IS_CUT.store(true, Ordering::Relaxed);
-            return 0;
-        }
+    if IS_CUT.load(Ordering::Relaxed) && !end_cut_line(number) {
+        return 0;
     }
     while done < length {
         match write_from(number, parts, done, length) {
@@ -66,6 +69,21 @@ pub(super) fn append(parts: &[Part], length: usize) -> usize {
         IS_CUT.store(true, Ordering::Relaxed);
     }
     done
+}
+
+/// Ends the line that was cut, unless another thread does. False where that failed.
+#[cold]
+fn end_cut_line(number: i32) -> bool {
+    // No handler jumps out in between.
+    let _signals = SignalsHeld::new();
+    if IS_CUT.swap(false, Ordering::Relaxed) {
+        let end = Part { base: b"\n".as_ptr(), length: 1 };
+        if streams::append(number, &[end]) != Ok(1) {
+            IS_CUT.store(true, Ordering::Relaxed);
+            return false;
+        }
+    }
+    true
 }
 
 /// One call for the bytes from `done` on; as they are where all parts count whole.
@@ -117,6 +135,7 @@ fn open() -> Option<(Opened, Status)> {
         }
         _ => {}
     }
+    let signals = SignalsHeld::new();
     let flags = O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY;
     let Ok(opened) = syscall::open(name, flags, 0o644) else {
         // Rights were given up since: the file that is open serves, under whatever name.
@@ -124,19 +143,23 @@ fn open() -> Option<(Opened, Status)> {
         return Some((Opened::Kept(number), syscall::descriptor_status(number).ok()?));
     };
     let status = syscall::descriptor_status(opened.number()).ok()?;
-    if is_vfork_child() {
-        return Some((Opened::Once(opened), status));
-    }
-    if IS_REOPENING.swap(true, Ordering::Acquire) {
-        // Another thread does it now (or did when this process was forked off, or was thrown out of here).
-        return Some((Opened::Once(opened), status));
+    if is_vfork_child() || !may_keep() {
+        return Some((Opened::Once { descriptor: opened, _signals: signals }, status));
     }
     let kept = keep(opened, &Object::of(&status));
-    IS_REOPENING.store(false, Ordering::Release);
+    REOPENING.store(0, Ordering::Release);
     if let Some(page) = super::page() {
         page.opened.fetch_add(1, Ordering::Relaxed);
     }
     Some((Opened::Kept(kept), status))
+}
+
+/// Whether this thread is the one to make a descriptor the process's.
+fn may_keep() -> bool {
+    let now = clock::monotonic().max(1);
+    let since = REOPENING.load(Ordering::Relaxed);
+    (since == 0 || now.saturating_sub(since) > REOPENING_TAKES)
+        && REOPENING.compare_exchange(since, now, Ordering::Acquire, Ordering::Relaxed).is_ok()
 }
 
 /// Makes a descriptor the process's: in the place of the one that it has, if that is still ours, so that a thread that
