@@ -13,7 +13,7 @@ use logtap_capture::encode::push_object;
 use logtap_capture::index::SegmentStats;
 use logtap_capture::scan::{default_threads, scan};
 use logtap_capture::{
-    Capture, CaptureError, IndexEntry, Line, LineSlices, Metadata, Segment, Timestamp,
+    Capture, CaptureError, IndexEntry, Line, LineSlices, Metadata, Segment, Timestamp, damage,
 };
 use serde::Serialize;
 
@@ -91,6 +91,7 @@ pub fn inspect(
     let (timeline, width) = timeline(&spans);
     let total_lines = entries.iter().map(|entry| entry.lines).sum();
     damaged.sort();
+    damaged.extend(damage(directory));
     Ok(InspectReport {
         dir: directory.display().to_string(),
         files: capture.segments().len(),

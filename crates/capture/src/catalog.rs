@@ -10,12 +10,19 @@ use std::path::{Path, PathBuf};
 use logtap_loki::Labels;
 
 use crate::error::CaptureError;
-use crate::index::{IndexEntry, MAX_SOURCES, SegmentStats, Sources, raise, render_index};
+use crate::fullness::OTHERS;
+use crate::index::{
+    IndexEntry, LabelCounts, MAX_SOURCES, SegmentStats, Sources, raise, render_index,
+};
 use crate::layout::{INDEX, METADATA, SegmentName, finished_file, is_dated, raw_file};
 use crate::metadata::{Metadata, Redaction, Removed};
 use crate::replace::replace_file;
 use crate::retention::segments_to_remove;
 use crate::timestamp::Timestamp;
+
+/// Label names, and values of each, of which the lines that were removed are counted apart.
+const MAX_REMOVED_NAMES: usize = 64;
+const MAX_REMOVED_VALUES: usize = 1_000;
 
 /// Metadata and closed segments of a capture that is being written.
 #[derive(Debug)]
@@ -27,6 +34,8 @@ pub(crate) struct Catalog {
     counts_before: BTreeMap<String, u64>,
     /// Bytes of the file that the compressing thread is writing.
     pub(crate) partial: u64,
+    /// Times that a closed segment could not be entered into the index or compressed.
+    pub(crate) failures: u64,
 }
 
 /// A segment that will not grow.
@@ -44,6 +53,7 @@ impl Catalog {
             closed: Vec::new(),
             counts_before: BTreeMap::new(),
             partial: 0,
+            failures: 0,
         };
         for segment in closed {
             catalog.insert(segment);
@@ -58,7 +68,9 @@ impl Catalog {
         self.insert(Closed { entry, disk_bytes });
         // What cannot be written now, on a full disk, is written with the next change, and at the end
         // it has to be. Until then readers read the segment instead of the index.
-        drop(self.save_index().and_then(|()| self.save_metadata()));
+        if self.save_index().and_then(|()| self.save_metadata()).is_err() {
+            self.failures += 1;
+        }
     }
 
     fn insert(&mut self, segment: Closed) {
@@ -151,6 +163,11 @@ impl Catalog {
         (self.metadata.removed, self.metadata.dropped.lines)
     }
 
+    /// The removed lines for each label value, over the capture's whole life.
+    pub(crate) fn removed_labels(&self) -> &LabelCounts {
+        &self.metadata.removed_labels
+    }
+
     /// Removes the oldest segment; false if there is none.
     pub(crate) fn remove_one(&mut self) -> Result<bool, CaptureError> {
         if self.closed.is_empty() {
@@ -182,6 +199,7 @@ impl Catalog {
         self.metadata.removed.segments += 1;
         self.metadata.removed.lines += entry.lines;
         self.metadata.removed.bytes += entry.bytes;
+        add_labels(&mut self.metadata.removed_labels, &entry.labels);
         for (source, last) in &entry.sources {
             raise(&mut self.metadata.sources, source, *last);
         }
@@ -256,5 +274,41 @@ impl Catalog {
 
     fn save(&self, name: &str, text: &[u8], durable: bool) -> Result<(), CaptureError> {
         replace_file(&self.directory, name, text, durable)
+    }
+}
+
+/// Adds counts of lines per label value; beyond the limits values are counted together.
+fn add_labels(sum: &mut LabelCounts, more: &LabelCounts) {
+    for (name, values) in more {
+        if !sum.contains_key(name) && sum.len() >= MAX_REMOVED_NAMES {
+            continue;
+        }
+        let known = sum.entry(name.clone()).or_default();
+        for (value, lines) in values {
+            let is_one_more = !known.contains_key(value) && known.len() >= MAX_REMOVED_VALUES;
+            let value = if is_one_more { OTHERS } else { value.as_str() };
+            *known.entry(value.to_owned()).or_default() += lines;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_removed_lines_are_limited_and_lose_none() {
+        let mut sum = LabelCounts::new();
+        for number in 0..MAX_REMOVED_VALUES as u64 + 5 {
+            let values = BTreeMap::from([(number.to_string(), 2)]);
+            add_labels(&mut sum, &LabelCounts::from([("app".to_owned(), values)]));
+        }
+        assert_eq!((sum["app"]["0"], sum["app"][OTHERS]), (2, 10));
+        assert_eq!(sum["app"].values().sum::<u64>(), 2 * (MAX_REMOVED_VALUES as u64 + 5));
+        for number in 0..MAX_REMOVED_NAMES + 5 {
+            let values = BTreeMap::from([("x".to_owned(), 1)]);
+            add_labels(&mut sum, &LabelCounts::from([(number.to_string(), values)]));
+        }
+        assert_eq!(sum.len(), MAX_REMOVED_NAMES);
     }
 }

@@ -3,6 +3,7 @@
 //! The order makes a crash harmless: complete compressed file under its final name and on disk, index
 //! line replaced, raw file removed. A failure leaves the raw file, which is as good to readers.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ impl Compactor {
         let thread = thread::Builder::new()
             .name("compress".to_owned())
             .spawn(move || {
-                let failure = run(&directory, &catalog, &stems_rx, level);
+                let failure = run(&directory, &catalog, stems_rx, level);
                 drop(lock);
                 failure
             })
@@ -56,7 +57,7 @@ impl Compactor {
         drop(self.stems_tx.send(stem));
     }
 
-    /// Waits until all that was asked for is done, or has failed twice. Returns the first such failure.
+    /// Waits until all that was asked for is done, or has failed again. Returns the first such failure.
     pub(crate) fn finish(self) -> Option<CaptureError> {
         drop(self.stems_tx);
         self.thread.join().unwrap_or(None)
@@ -66,16 +67,30 @@ impl Compactor {
 fn run(
     directory: &Path,
     catalog: &Mutex<Catalog>,
-    stems_rx: &Receiver<String>,
+    stems_rx: Receiver<String>,
     level: i32,
 ) -> Option<CaptureError> {
     let finish = |stem: &str| {
         let outcome = finish_segment(directory, catalog, stem, level);
-        lock_catalog(catalog).partial = 0;
+        let mut catalog = lock_catalog(catalog);
+        catalog.partial = 0;
+        catalog.failures += u64::from(outcome.is_err());
         outcome
     };
-    let failed: Vec<String> = stems_rx.iter().filter(|stem| finish(stem).is_err()).collect();
-    // What had no room on the disk may have it when others have become smaller.
+    let mut failed: VecDeque<String> = VecDeque::new();
+    for stem in stems_rx {
+        if finish(&stem).is_err() {
+            failed.push_back(stem);
+            continue;
+        }
+        // What had no room, or a disk that refused, may have better luck now that another has had it.
+        while let Some(stem) = failed.pop_front() {
+            if finish(&stem).is_err() {
+                failed.push_front(stem);
+                break;
+            }
+        }
+    }
     failed
         .iter()
         .filter_map(|stem| finish(stem).err())
@@ -112,7 +127,11 @@ fn finish_segment(
             return if gone { Ok(()) } else { Err(failure) };
         }
     };
-    fs::rename(&partial, &finished).map_err(CaptureError::io("replace", &finished))?;
+    if let Err(source) = fs::rename(&partial, &finished) {
+        // What nobody counts must not take room beside the raw form, which stays.
+        drop(fs::remove_file(&partial));
+        return Err(CaptureError::io("replace", &finished)(source));
+    }
     // Takes its time, so the writer must not have to wait for it.
     sync_directory(directory)?;
     let mut catalog = lock_catalog(catalog);

@@ -117,6 +117,11 @@ impl CaptureError {
         }
     }
 
+    /// Whether the disk refused to write through.
+    pub(crate) fn is_of_sync(&self) -> bool {
+        matches!(self, Self::Io { action: "sync", .. })
+    }
+
     /// Whether it failed for want of room.
     pub fn is_full(&self) -> bool {
         match self {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// More streams than this are counted together as [`OTHERS`].
 const MAX_STREAMS: usize = 1_000;
 /// The name under which further streams are counted.
-const OTHERS: &str = "(others)";
+pub(crate) const OTHERS: &str = "(others)";
 
 /// What happens to a batch for which there is no room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Dropped {
     }
 
     /// Counts lines of a stream.
-    pub(crate) fn add(&mut self, labels: &Labels, lines: u64, bytes: u64) {
+    pub fn add(&mut self, labels: &Labels, lines: u64, bytes: u64) {
         self.lines += lines;
         self.bytes += bytes;
         let mut name = stream_name(labels);

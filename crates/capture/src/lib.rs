@@ -10,6 +10,7 @@
 mod capture;
 mod catalog;
 mod compactor;
+mod damage;
 pub mod decode;
 mod durability;
 pub mod encode;
@@ -37,12 +38,13 @@ mod twins;
 mod writer;
 
 pub use capture::Capture;
+pub use damage::damage;
 pub use decode::Line;
 pub use durability::{Fsync, UnknownFsync};
 pub use error::CaptureError;
 pub use filter::Filter;
 pub use fullness::{Dropped, OnFull};
-pub use index::{IndexEntry, read_index};
+pub use index::{IndexEntry, LabelCounts, read_index};
 pub use metadata::{Metadata, Removed};
 pub use redact::{Pattern, Patterns, Redacted, RedactedBatch, Redactor};
 pub use segment::Segment;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::CaptureError;
 use crate::fullness::Dropped;
-use crate::index::Sources;
+use crate::index::{LabelCounts, Sources};
 use crate::layout::METADATA;
 use crate::timestamp::{Timestamp, ZERO_TIME};
 
@@ -46,6 +46,9 @@ pub struct Metadata {
     /// What the disk cap has taken away.
     #[serde(default, skip_serializing_if = "Removed::is_nothing")]
     pub removed: Removed,
+    /// The lines in them for each label value, as far as the index knew them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub removed_labels: LabelCounts,
     /// What was acknowledged and not stored, because there was no room and the user chose so.
     #[serde(default, skip_serializing_if = "Dropped::is_nothing")]
     pub dropped: Dropped,
@@ -131,6 +134,7 @@ impl Metadata {
             labels_seen: Some(Vec::new()),
             redaction: None,
             removed: Removed::default(),
+            removed_labels: LabelCounts::new(),
             dropped: Dropped::default(),
             sources: Sources::new(),
             others: serde_json::Map::new(),

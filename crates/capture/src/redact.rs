@@ -151,6 +151,13 @@ impl Redactor {
         self.rewrite(line, &mut out, &mut hit).then_some(out)
     }
 
+    /// Passes a set of names and values by itself. What is replaced is not counted.
+    pub fn redact_pairs<'a>(&self, pairs: &'a Pairs) -> Cow<'a, Pairs> {
+        let changed = self.redact_sets(std::slice::from_ref(pairs), &mut Vec::new());
+        let changed = changed.and_then(|mut sets| sets.pop());
+        changed.map_or(Cow::Borrowed(pairs), Cow::Owned)
+    }
+
     fn chosen(&self) -> Patterns {
         self.scanner.as_ref().map_or(Patterns::NONE, Scanner::chosen)
     }

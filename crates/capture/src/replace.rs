@@ -30,7 +30,10 @@ pub(crate) fn replace_file(
         return Err(CaptureError::io("write", &partial)(source));
     }
     let path = directory.join(name);
-    fs::rename(&partial, &path).map_err(CaptureError::io("replace", &path))?;
+    if let Err(source) = fs::rename(&partial, &path) {
+        drop(fs::remove_file(&partial));
+        return Err(CaptureError::io("replace", &path)(source));
+    }
     if durable { sync_directory(directory) } else { Ok(()) }
 }
 

@@ -14,14 +14,14 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use logtap_loki::{Batch, Entry, Origin};
+use logtap_loki::{Batch, Entry, Labels, Origin};
 
 use crate::catalog::Catalog;
 use crate::compactor::{Compactor, lock_catalog};
 use crate::durability::Fsync;
 use crate::error::CaptureError;
 use crate::fullness::OnFull;
-use crate::index::MAX_SOURCES;
+use crate::index::{LabelCounts, MAX_SOURCES};
 use crate::layout::next_stem;
 use crate::lock::lock;
 use crate::recovery::{Recovered, recover};
@@ -49,6 +49,7 @@ pub struct Writer {
     pieces: Pieces,
     rotations_by_size: u64,
     rotations_by_age: u64,
+    rotation_failures: u64,
     sync_failures: u64,
     /// Whether lines were dropped that the metadata on disk does not tell of.
     untold_losses: bool,
@@ -89,6 +90,7 @@ impl Writer {
             pieces: Pieces::default(),
             rotations_by_size: 0,
             rotations_by_age: 0,
+            rotation_failures: 0,
             sync_failures: 0,
             untold_losses: false,
         };
@@ -112,12 +114,16 @@ impl Writer {
     /// How it is now.
     pub fn status(&self) -> Status {
         let disk_bytes = self.disk_bytes();
-        let (removed, dropped_lines) = lock_catalog(&self.catalog).losses();
+        let catalog = lock_catalog(&self.catalog);
+        let (removed, dropped_lines) = catalog.losses();
+        let rotation_failures = self.rotation_failures + catalog.failures;
+        drop(catalog);
         Status {
             disk_bytes,
             disk_cap: self.options.disk_cap,
             rotations_by_size: self.rotations_by_size,
             rotations_by_age: self.rotations_by_age,
+            rotation_failures,
             sync_failures: self.sync_failures,
             removed,
             dropped_lines,
@@ -158,8 +164,11 @@ impl Writer {
     /// the metadata of losses. To be called about once a second.
     pub fn tick(&mut self) -> Result<(), CaptureError> {
         self.rotate_old()?;
-        if let Some(active) = &mut self.active {
-            active.sync_if_due(self.options.fsync)?;
+        if let Some(active) = &mut self.active
+            && let Err(error) = active.sync_if_due(self.options.fsync)
+        {
+            self.sync_failures += 1;
+            return Err(error);
         }
         if self.untold_losses {
             lock_catalog(&self.catalog).save_metadata()?;
@@ -194,6 +203,7 @@ impl Writer {
             if let Some(active) = &mut self.active {
                 active.take_back();
             }
+            self.sync_failures += u64::from(error.is_of_sync());
             // A full disk is answered as a reached cap is: the oldest segment goes.
             if !error.is_full() || !self.give_up_oldest(&error)? {
                 return Err(error);
@@ -201,11 +211,31 @@ impl Writer {
         }
     }
 
+    /// Counts the lines of a batch that nobody will try to store again.
+    pub fn give_up(&mut self, redacted: &RedactedBatch<'_>) {
+        let batch: &Batch = redacted.get();
+        self.count_dropped(batch, &batch.entries);
+    }
+
+    /// Counts lines of a stream that were lost before anybody saw them.
+    pub fn give_up_unseen(&mut self, labels: &Labels, lines: u64) {
+        lock_catalog(&self.catalog).add_dropped(labels, lines, 0);
+        self.untold_losses = true;
+    }
+
+    /// The lines that were removed for want of room for each label value, over the capture's whole life.
+    pub fn removed_labels(&self) -> LabelCounts {
+        lock_catalog(&self.catalog).removed_labels().clone()
+    }
+
     /// Closes the active segment if it is old.
     fn rotate_old(&mut self) -> Result<(), CaptureError> {
         let now = (self.options.clock)();
         let is_old = |active: &Active| {
-            active.length > 0 && is_old(active.begun, now, self.options.max_segment_age)
+            // A clock that was set back makes no segment young again.
+            let most = self.options.max_segment_age;
+            let by_clock = is_old(active.begun, now, most);
+            active.length > 0 && (by_clock || most.is_some_and(|m| active.opened.elapsed() >= m))
         };
         if self.active.as_ref().is_some_and(is_old) {
             self.rotate()?;
@@ -281,6 +311,10 @@ impl Writer {
 
     /// Closes the active segment.
     fn rotate(&mut self) -> Result<(), CaptureError> {
+        self.close_active().inspect_err(|_| self.rotation_failures += 1)
+    }
+
+    fn close_active(&mut self) -> Result<(), CaptureError> {
         if let Some(active) = &mut self.active {
             active.repair()?;
             // Compressed, it is on the disk before its raw form goes.

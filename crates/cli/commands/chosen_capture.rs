@@ -42,7 +42,10 @@ fn started(directory: &Path) -> Option<Timestamp> {
 /// A capture that cannot be read is not there, unless the system says otherwise.
 pub(crate) fn unreadable(error: CaptureError) -> CommandError {
     match error {
-        CaptureError::NotACapture { .. } => CommandError::new(Kind::NotFound, error),
+        CaptureError::NotACapture { .. } => CommandError::new(Kind::NotFound, error)
+            .hinted("name the directory that `logtap recv --dir` or `logtap run` has made"),
+        CaptureError::ForeignFile { .. } => CommandError::caused(error)
+            .hinted("somebody has changed the index; without it the data files are read instead"),
         other => CommandError::caused(other),
     }
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use logtap_analysis::{Filter, GrepError, GrepOptions, Line, Timestamp, grep};
+use logtap_analysis::{Filter, GrepError, GrepOptions, Line, Timestamp, damage, grep};
 
 use super::chosen_capture;
 use crate::commands::Ending;
@@ -102,7 +102,7 @@ pub(crate) fn run(args: &GrepArgs, printer: &mut Printer) -> Result<Ending, Comm
             printer.line(format_args!("{}\t{}", file.file, file.matches))?;
         }
     }
-    for damage in &report.damaged {
+    for damage in damage(&directory).iter().chain(&report.damaged) {
         printer.note(format_args!("warning: {damage}"));
     }
     if !report.damaged.is_empty() {

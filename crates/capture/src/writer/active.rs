@@ -36,6 +36,8 @@ pub(super) struct Active {
     /// Whether there may be more behind that, which could not be taken back.
     torn: bool,
     pub(super) begun: Timestamp,
+    /// The same by the clock that nobody sets.
+    pub(super) opened: Instant,
     /// When it was written through last, and whether there is more since then.
     synced: Instant,
     unsynced: bool,
@@ -93,6 +95,7 @@ impl Active {
             length: 0,
             torn: false,
             begun,
+            opened: Instant::now(),
             synced: Instant::now(),
             unsynced: false,
             stats: SegmentStats::default(),

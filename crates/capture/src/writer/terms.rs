@@ -75,7 +75,10 @@ pub struct Status {
     pub rotations_by_size: u64,
     /// Segments closed for their age since then.
     pub rotations_by_age: u64,
-    /// Closed segments that could not be written through to the disk since then.
+    /// Times that a segment could not be closed, entered into the index or compressed since then. Its
+    /// lines are there, and it is tried again.
+    pub rotation_failures: u64,
+    /// Times that a segment could not be written through to the disk since then.
     pub sync_failures: u64,
     /// What was removed for want of room over the capture's whole life.
     pub removed: Removed,
