@@ -7,11 +7,13 @@
 //! Writing it is never a reason to refuse a push: what could not be written is counted, and the next
 //! record that can be says how many are missing.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +70,8 @@ pub struct AuditRecord {
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    streams: BTreeMap<String, u64>,
     /// Records before this one that could not be written.
     #[serde(skip_serializing_if = "is_zero")]
     missing: u64,
@@ -85,6 +89,7 @@ impl AuditRecord {
             duration_ms: 0.0,
             status: None,
             detail: None,
+            streams: BTreeMap::new(),
             missing: 0,
         }
     }
@@ -117,6 +122,13 @@ impl AuditRecord {
         self
     }
 
+    /// How many of the lines by stream.
+    #[must_use]
+    pub fn streams(mut self, streams: BTreeMap<String, u64>) -> Self {
+        self.streams = streams;
+        self
+    }
+
     /// In words.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
@@ -132,6 +144,8 @@ pub struct Audit {
     older: PathBuf,
     /// The cap of one half.
     half: u64,
+    /// Records that were not even tried, and of which no record tells yet.
+    missed: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -151,12 +165,21 @@ impl Audit {
         let length = file.metadata()?.len();
         let state = State { file, length, missing: 0, unwritten: 0 };
         let older = directory.join(OLDER);
-        Ok(Self { path, older, half: (cap / 2).max(1), state: Mutex::new(state) })
+        Ok(Self {
+            path,
+            older,
+            half: (cap / 2).max(1),
+            missed: AtomicU64::new(0),
+            state: Mutex::new(state),
+        })
     }
 
     /// Adds a record.
     pub fn record(&self, mut record: AuditRecord) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let missed = self.missed.swap(0, Ordering::Relaxed);
+        state.missing += missed;
+        state.unwritten += missed;
         record.missing = state.missing;
         let mut line = serde_json::to_vec(&record).unwrap_or_default();
         line.push(b'\n');
@@ -171,9 +194,15 @@ impl Audit {
         }
     }
 
+    /// Counts a record that was not even tried, because too many wait already. Never waits for the disk.
+    pub(crate) fn miss(&self) {
+        self.missed.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Records that could not be written, since it was opened.
     pub fn unwritten(&self) -> u64 {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).unwritten
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.unwritten + self.missed.load(Ordering::Relaxed)
     }
 
     fn write(&self, state: &mut State, line: &[u8]) -> io::Result<()> {

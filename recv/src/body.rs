@@ -59,6 +59,11 @@ impl Budget {
         self.total.saturating_sub(self.bytes.available_permits())
     }
 
+    /// How many bytes may be held.
+    pub(crate) fn total(&self) -> usize {
+        self.total
+    }
+
     /// Whether a body of the largest size would be put off.
     pub(crate) fn is_tight(&self) -> bool {
         self.bytes.available_permits() < self.largest

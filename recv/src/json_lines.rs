@@ -284,6 +284,7 @@ impl Lines {
         if let Some(more) = now.checked_sub(*known).filter(|more| *more > 0) {
             *known = now;
             self.meters.dropped_packets.add(more);
+            self.intake.store.give_up_unseen("udp packets", more);
             self.notices.give("udp drops", || {
                 format!(
                     "{more} packets were dropped because they came faster than they are stored; \
@@ -326,8 +327,7 @@ impl Lines {
                 format!("lines wait to be stored: {reason}; senders are slowed down")
             });
             if *stop_rx.borrow() {
-                let count = memchr::memchr_iter(b'\n', &lines).count() as u64;
-                self.meters.lost_lines.add(count);
+                let count = self.give_up(&lines);
                 self.notices.give("json lines lost", || {
                     format!("{count} lines were lost at the end: {reason}")
                 });
@@ -336,6 +336,24 @@ impl Lines {
             tokio::select! {
                 () = sleep(PAUSE) => {}
                 _ = stop_rx.changed() => {}
+            }
+        }
+    }
+}
+
+impl Lines {
+    /// Counts lines as lost; how many they are.
+    fn give_up(&self, lines: &[u8]) -> u64 {
+        let options = DecodeOptions { now: Timestamp::now().0, ..DecodeOptions::default() };
+        match decode_records(lines, &self.mapping, &options) {
+            Ok(decoded) => {
+                self.intake.store.give_up(&decoded.batch);
+                decoded.batch.entries.len() as u64
+            }
+            Err(_) => {
+                let count = memchr::memchr_iter(b'\n', lines).count() as u64;
+                self.intake.store.give_up_unseen("undecodable lines", count);
+                count
             }
         }
     }

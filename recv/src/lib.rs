@@ -23,6 +23,7 @@ mod store;
 mod strict;
 mod talkers;
 mod tls;
+mod trail;
 mod unpack;
 pub mod watch;
 
@@ -32,6 +33,7 @@ pub use directory::choose_directory;
 pub use faults::{FaultError, Faults};
 pub use json_lines::{LineSource, LineSourceError};
 pub use logtap_capture::redact;
+pub use logtap_capture::rotation::segment_limit;
 pub use logtap_capture::{Appended, Fsync, OnFull, Redactor, Status, Totals, WriterOptions};
 pub use logtap_loki::Mapping;
 pub use server::{Config, Handle, ServeError, check, serve};

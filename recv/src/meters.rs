@@ -28,8 +28,6 @@ pub(crate) struct Meters {
     pub(crate) invalid_lines: Meter,
     /// Lines that were not stored because a real Loki would not store them.
     pub(crate) strict_lines: Meter,
-    /// Lines that came where nobody can be put off, and could not be stored before the end.
-    pub(crate) lost_lines: Meter,
     /// Packets that the kernel had no room for.
     pub(crate) dropped_packets: Meter,
     /// Bytes of bodies received, as sent.
@@ -135,13 +133,8 @@ impl Meters {
         meters.iter().map(|meter| meter.get()).sum()
     }
 
-    /// Lines and packets that came where nobody can be put off, and are lost.
-    pub(crate) fn lost(&self) -> u64 {
-        self.lost_lines.get() + self.dropped_packets.get()
-    }
-
-    /// The text that `/metrics` answers with.
-    pub(crate) fn render(&self, store: &Store, in_flight: u64) -> String {
+    /// The text that `/metrics` answers with; bytes of bodies in flight, and how many there may be.
+    pub(crate) fn render(&self, store: &Store, (in_flight, budget): (u64, u64)) -> String {
         let counts = store.counts();
         let status = store.status();
         let mut text = String::new();
@@ -160,7 +153,8 @@ impl Meters {
             ("{outcome=\"unknown_sender\"}", self.unknown_sender.get()),
         ];
         put("logtap_pushes_total", "counter", "Pushes by what became of them.", &pushes);
-        let dropped = counts.dropped + self.strict_lines.get() + self.lost_lines.get();
+        let strict = self.strict_lines.get();
+        let dropped = counts.dropped + counts.lost + strict;
         for (name, help, value) in [
             ("logtap_logs_received_total", "Lines stored.", counts.lines),
             ("logtap_logs_bytes_total", "Bytes of the lines stored.", counts.bytes),
@@ -174,10 +168,17 @@ impl Meters {
                 "Lines of segments that went for want of room, over the capture's life.",
                 status.removed.lines,
             ),
+            ("logtap_bytes_removed_total", "Their bytes before compression.", status.removed.bytes),
+            ("logtap_files_removed_total", "Files that went so.", status.removed.segments),
+            (
+                "logtap_rotation_errors_total",
+                "Times that a file could not be closed, indexed or compressed; it is tried again.",
+                status.rotation_failures,
+            ),
             ("logtap_write_failures_total", "Batches that could not be stored.", counts.failures),
             (
                 "logtap_sync_failures_total",
-                "Segments that could not be written through to the disk.",
+                "Times that a file could not be written through to the disk.",
                 status.sync_failures,
             ),
             ("logtap_logs_repeated_total", "Lines sent again and skipped.", counts.skipped),
@@ -227,15 +228,38 @@ impl Meters {
         ] {
             put(name, "counter", help, &[("", value)]);
         }
-        let redactions: Vec<_> = store
-            .redactions()
-            .into_iter()
-            .map(|(name, count)| (format!("{{pattern=\"{}\"}}", escape_label(&name)), count))
-            .collect();
-        let redactions: Vec<_> =
-            redactions.iter().map(|(labels, count)| (labels.as_str(), *count)).collect();
+        let mut put_owned = |name: &str, help: &str, samples: Vec<(String, u64)>| {
+            let samples: Vec<_> = samples.iter().map(|(of, count)| (of.as_str(), *count)).collect();
+            put(name, "counter", help, &samples);
+        };
+        let labelled = |label: &str, value: &str, count| {
+            (format!("{{{label}=\"{}\"}}", escape_label(value)), count)
+        };
+        let redactions = store.redactions();
+        let redactions = redactions.iter().map(|(name, count)| labelled("pattern", name, *count));
         let help = "Replacements by redaction, in what is stored.";
-        put("logtap_redactions_total", "counter", help, &redactions);
+        put_owned("logtap_redactions_total", help, redactions.collect());
+        let missing = store.missing().streams;
+        let missing = missing.iter().map(|(name, count)| labelled("stream", name, *count));
+        let help = "Lines dropped for want of room, or lost where nobody is answered, by stream.";
+        put_owned("logtap_logs_dropped_by_stream_total", help, missing.collect());
+        let removed = store.removed_labels();
+        let removed = removed.iter().flat_map(|(label, values)| {
+            let label = escape_label(label);
+            values.iter().map(move |(value, count)| {
+                let value = escape_label(value);
+                (format!("{{label=\"{label}\",value=\"{value}\"}}"), *count)
+            })
+        });
+        let help = "Lines of files that went for want of room, for each label value.";
+        put_owned("logtap_logs_removed_by_label_total", help, removed.collect());
+        let reasons = [
+            ("{reason=\"no_room\"}", counts.dropped),
+            ("{reason=\"nobody_answered\"}", counts.lost),
+            ("{reason=\"strict\"}", strict),
+        ];
+        let help = "Lines not stored, by reason.";
+        put("logtap_logs_dropped_by_reason_total", "counter", help, &reasons);
         let rotations = [
             ("{reason=\"size\"}", status.rotations_by_size),
             ("{reason=\"age\"}", status.rotations_by_age),
@@ -246,6 +270,7 @@ impl Meters {
             ("logtap_disk_cap_bytes", "Bytes that the data files may take; 0 for no cap.", cap),
             ("logtap_disk_usage_bytes", "Bytes of the capture's data files.", store.disk_bytes()),
             ("logtap_push_bytes_in_flight", "Bytes of push bodies held in memory.", in_flight),
+            ("logtap_push_bytes_budget", "Bytes of push bodies that may be held.", budget),
             ("logtap_active_connections", "Open connections.", self.connections.get()),
             (
                 "logtap_writer_queue_length",

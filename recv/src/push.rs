@@ -295,7 +295,10 @@ impl Intake {
     /// Decodes and stores a push.
     pub(crate) fn take(&self, form: &Form, body: &[u8], now: i64) -> Result<Stored, Refusal> {
         let mut decoded = form.decode(body, self, now)?;
-        let verdict = self.strict.as_ref().and_then(|strict| strict.judge(&mut decoded.batch, now));
+        let verdict = self
+            .strict
+            .as_ref()
+            .and_then(|strict| strict.judge(&mut decoded.batch, now, self.store.redactor()));
         let refused =
             verdict.map(|verdict| (verdict.entries, Refusal::new(verdict.status, verdict.text)));
         let (mut lines, mut bytes) = (0, 0);

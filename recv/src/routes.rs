@@ -15,7 +15,7 @@ use axum::routing::{get, post};
 use logtap_capture::Timestamp;
 use logtap_loki::Mapping;
 
-use crate::audit::{Audit, AuditEvent, AuditRecord};
+use crate::audit::{AuditEvent, AuditRecord};
 use crate::body::Budget;
 use crate::connection::Peer;
 use crate::credentials::{Credential, is_known};
@@ -25,6 +25,7 @@ use crate::notices::Notices;
 use crate::otlp::AnswerForm;
 use crate::push::{Dialect, Form, Intake, Refusal, Stored};
 use crate::status;
+use crate::trail::Trail;
 
 /// What all requests share.
 #[derive(Clone)]
@@ -36,7 +37,7 @@ pub(crate) struct Shared {
     pub(crate) credentials: Arc<[Credential]>,
     pub(crate) faults: Arc<FaultPlan>,
     pub(crate) mapping: Arc<Mapping>,
-    pub(crate) audit: Option<Arc<Audit>>,
+    pub(crate) trail: Option<Arc<Trail>>,
 }
 
 /// All routes. Those that only tell whether the receiver lives are open to everybody.
@@ -109,7 +110,7 @@ async fn records(State(shared): State<Shared>, request: Request) -> Response {
             let text = format!(
                 "`{part}` is no mapping of keys: message=KEY, time=KEY, level=KEY or label=KEY"
             );
-            return plain(StatusCode::BAD_REQUEST, &text);
+            return plain(StatusCode::BAD_REQUEST, &shared.intake.store.told(&text));
         }
     }
     answer(shared, request, Dialect::Records(Box::new(mapping))).await
@@ -140,14 +141,17 @@ async fn outcome(shared: &Shared, request: Request, dialect: Dialect) -> Result<
     let outcome = take_push(shared, request, dialect).await;
     meters.durations.observe(begun.elapsed());
     let refusal = match outcome {
-        Ok(stored) => {
+        Ok(mut stored) => {
             meters.accepted.add(1);
             meters.invalid_lines.add(stored.invalid);
             meters.strict_lines.add(stored.refused.as_ref().map_or(0, |(lines, _)| *lines));
-            let record = AuditRecord::new(event).lines(stored.lines, stored.bytes);
-            audit(shared, record.from(peer).took(begun.elapsed())).await;
-            if let Some((_, refusal)) = &stored.refused {
-                audit_refusal(shared, refusal, peer, begun).await;
+            if let Some(trail) = &shared.trail {
+                let record = AuditRecord::new(event).lines(stored.lines, stored.bytes);
+                trail.write(record.from(peer).took(begun.elapsed())).await;
+            }
+            if let Some((lines, refusal)) = &mut stored.refused {
+                refusal.text = shared.intake.store.told(&refusal.text);
+                audit_refusal(shared, refusal, *lines, peer, begun);
             }
             return Ok(stored);
         }
@@ -155,7 +159,9 @@ async fn outcome(shared: &Shared, request: Request, dialect: Dialect) -> Result<
             meters.faults.add(1);
             Refusal::later(status, "this failure is on purpose (--fault)", 1)
         }
-        Err(Failure::Refused(refusal)) => {
+        Err(Failure::Refused(mut refusal)) => {
+            // It may quote what was sent, and it goes further than to its sender.
+            refusal.text = shared.intake.store.told(&refusal.text);
             let meter = match refusal.status {
                 StatusCode::PAYLOAD_TOO_LARGE => &meters.too_large,
                 StatusCode::TOO_MANY_REQUESTS => &meters.put_off,
@@ -167,22 +173,22 @@ async fn outcome(shared: &Shared, request: Request, dialect: Dialect) -> Result<
             refusal
         }
     };
-    audit_refusal(shared, &refusal, peer, begun).await;
+    audit_refusal(shared, &refusal, 0, peer, begun);
     Err(refusal)
 }
 
-async fn audit_refusal(shared: &Shared, refusal: &Refusal, peer: Option<IpAddr>, begun: Instant) {
+/// Has a refusal noted down; it is answered without waiting for that, for the disk may be the reason.
+fn audit_refusal(
+    shared: &Shared,
+    refusal: &Refusal,
+    lines: u64,
+    peer: Option<IpAddr>,
+    begun: Instant,
+) {
+    let Some(trail) = &shared.trail else { return };
     let record = AuditRecord::new(AuditEvent::PushRefused).from(peer).took(begun.elapsed());
-    let status = refusal.status.as_u16();
-    audit(shared, record.status(status).detail(refusal.text.as_str())).await;
-}
-
-/// Adds to the trail before the answer is given, on a thread that may wait for a disk.
-async fn audit(shared: &Shared, record: AuditRecord) {
-    if let Some(audit) = shared.audit.clone() {
-        // Where the runtime is stopping there is no thread left, and the answer does not go out either.
-        drop(tokio::task::spawn_blocking(move || audit.record(record)).await);
-    }
+    let record = record.lines(lines, 0).status(refusal.status.as_u16());
+    trail.note(record.detail(refusal.text.as_str()));
 }
 
 /// Tells the person who runs the receiver what its senders run into.

@@ -27,6 +27,7 @@ use crate::routes::{Shared, routes};
 use crate::store::Store;
 use crate::strict::Strict;
 use crate::tls::{Tls, TlsError, TlsFiles};
+use crate::trail::Trail;
 use crate::unpack::Unpacker;
 
 /// How the server listens and what it takes.
@@ -119,6 +120,7 @@ pub struct Handle {
     stop_tx: Option<oneshot::Sender<()>>,
     thread: JoinHandle<io::Result<()>>,
     meters: Arc<Meters>,
+    trail: Option<Arc<Trail>>,
 }
 
 /// Whether a server could start now, without a store: nobody else listens there, and its certificate can
@@ -164,6 +166,8 @@ pub fn serve(config: Config, store: Arc<Store>) -> Result<Handle, ServeError> {
         tenant_label: config.tenant_label,
     };
     let (intake, mapping) = (Arc::new(intake), Arc::new(config.mapping));
+    let trail = config.audit.clone().map(Trail::start).transpose().map_err(ServeError::Run)?;
+    let trail = trail.map(Arc::new);
     let lines = Lines {
         intake: Arc::clone(&intake),
         mapping: Arc::clone(&mapping),
@@ -180,7 +184,7 @@ pub fn serve(config: Config, store: Arc<Store>) -> Result<Handle, ServeError> {
         credentials: config.credentials.into(),
         faults: Arc::new(FaultPlan::new(config.faults)),
         mapping,
-        audit: config.audit,
+        trail: trail.clone(),
     };
     let of_handle = Arc::clone(&meters);
     let door = Door::new(config.connections, tls, meters, notices, routes(shared));
@@ -194,7 +198,8 @@ pub fn serve(config: Config, store: Arc<Store>) -> Result<Handle, ServeError> {
             outcome
         })
         .map_err(ServeError::Run)?;
-    Ok(Handle { address, line_sources, stop_tx: Some(stop_tx), thread, meters: of_handle })
+    let stop_tx = Some(stop_tx);
+    Ok(Handle { address, line_sources, stop_tx, thread, meters: of_handle, trail })
 }
 
 impl Handle {
@@ -213,11 +218,6 @@ impl Handle {
         self.meters.refused()
     }
 
-    /// Lines and packets that came where nobody can be put off, and are lost.
-    pub fn lost(&self) -> u64 {
-        self.meters.lost()
-    }
-
     /// Whether it has ended by itself.
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished()
@@ -226,7 +226,11 @@ impl Handle {
     /// Takes no new pushes, lets those under way come to their end, and waits for that.
     pub fn stop(mut self) -> Result<(), ServeError> {
         drop(self.stop_tx.take());
-        match self.thread.join() {
+        let ended = self.thread.join();
+        if let Some(trail) = &self.trail {
+            trail.finish();
+        }
+        match ended {
             Ok(outcome) => outcome.map_err(ServeError::Run),
             Err(_) => Err(ServeError::Run(io::Error::other("its thread panicked"))),
         }

@@ -47,6 +47,7 @@ pub(crate) async fn buildinfo() -> impl IntoResponse {
 
 /// `GET /metrics`.
 pub(crate) async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
-    let text = shared.meters.render(&shared.intake.store, shared.budget.in_flight() as u64);
+    let held = (shared.budget.in_flight() as u64, shared.budget.total() as u64);
+    let text = shared.meters.render(&shared.intake.store, held);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use logtap_capture::{Appended, CaptureError, Redactor, Status, Totals, Writer, WriterOptions};
-use logtap_loki::Batch;
+use logtap_capture::{
+    Appended, CaptureError, Dropped, LabelCounts, Redactor, Status, Totals, Writer, WriterOptions,
+};
+use logtap_loki::{Batch, Labels};
 
 use crate::talkers::{TalkerCounts, Talkers};
 
@@ -65,6 +67,8 @@ pub struct Counts {
     pub failures: u64,
     /// Lines that had no room and were dropped, because the user chose so.
     pub dropped: u64,
+    /// Lines that came where nobody can be asked to send again, and were not stored.
+    pub lost: u64,
     /// Lines of older segments that went for want of room.
     pub removed: u64,
 }
@@ -80,6 +84,11 @@ pub struct Store {
     skipped: AtomicU64,
     failures: AtomicU64,
     dropped: AtomicU64,
+    lost: AtomicU64,
+    /// What was dropped or lost, by stream.
+    missing: Mutex<Dropped>,
+    /// What was removed by label value, and how many segments that was when it was looked up.
+    removed_labels: Mutex<(u64, LabelCounts)>,
     status: Mutex<Status>,
     /// How the capture was found.
     found: Status,
@@ -92,6 +101,7 @@ impl Store {
         let redactor = Arc::clone(&options.writer.redactor);
         let writer = Writer::open(directory, options.writer)?;
         let status = writer.status();
+        let removed_labels = (status.removed.segments, writer.removed_labels());
         Ok(Self {
             directory: directory.to_owned(),
             redactor,
@@ -101,6 +111,9 @@ impl Store {
             skipped: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            missing: Mutex::default(),
+            removed_labels: Mutex::new(removed_labels),
             status: Mutex::new(status),
             found: status,
             talkers: Talkers::default(),
@@ -113,7 +126,7 @@ impl Store {
         let outcome = match self.writer().as_mut() {
             Some(writer) => {
                 let outcome = writer.append(&redacted);
-                *lock(&self.status) = writer.status();
+                self.look_at(writer);
                 outcome.map_err(StoreError::from)
             }
             None => Err(self.closed()),
@@ -130,7 +143,10 @@ impl Store {
                     // What was taken out of labels must not be seen here either.
                     self.talkers.count(redacted.get(), skipped);
                 }
-                self.dropped.fetch_add(appended.dropped, Ordering::Relaxed);
+                if appended.dropped > 0 {
+                    self.dropped.fetch_add(appended.dropped, Ordering::Relaxed);
+                    self.count_missing(redacted.get(), skipped);
+                }
                 self.lines.fetch_add(appended.stored, Ordering::Relaxed);
                 self.bytes.fetch_add(bytes, Ordering::Relaxed);
                 self.skipped.fetch_add(appended.skipped, Ordering::Relaxed);
@@ -142,13 +158,71 @@ impl Store {
         outcome
     }
 
+    /// Counts the lines of a batch that came where nobody can be asked to send again, and that cannot be
+    /// stored any more.
+    pub fn give_up(&self, batch: &Batch) {
+        let redacted = self.redactor.redact(batch);
+        if let Some(writer) = self.writer().as_mut() {
+            writer.give_up(&redacted);
+        }
+        self.lost.fetch_add(batch.entries.len() as u64, Ordering::Relaxed);
+        self.count_missing(redacted.get(), 0);
+    }
+
+    /// Counts lines that were lost before anybody saw them, under a name of what they were.
+    pub fn give_up_unseen(&self, name: &str, lines: u64) {
+        let labels: Labels = vec![("logtap_lost".to_owned(), name.to_owned())];
+        if let Some(writer) = self.writer().as_mut() {
+            writer.give_up_unseen(&labels, lines);
+        }
+        self.lost.fetch_add(lines, Ordering::Relaxed);
+        lock(&self.missing).add(&labels, lines, 0);
+    }
+
+    fn count_missing(&self, batch: &Batch, skipped: usize) {
+        let mut of_streams = vec![(0, 0); batch.streams.len()];
+        for entry in batch.entries.iter().skip(skipped) {
+            if let Some((lines, bytes)) = of_streams.get_mut(entry.stream as usize) {
+                *lines += 1;
+                *bytes += u64::from(entry.length);
+            }
+        }
+        let mut missing = lock(&self.missing);
+        for (labels, (lines, bytes)) in batch.streams.iter().zip(of_streams) {
+            if lines > 0 {
+                missing.add(labels, lines, bytes);
+            }
+        }
+    }
+
+    fn look_at(&self, writer: &Writer) {
+        let status = writer.status();
+        let mut known = lock(&self.removed_labels);
+        if known.0 != status.removed.segments {
+            *known = (status.removed.segments, writer.removed_labels());
+        }
+        drop(known);
+        *lock(&self.status) = status;
+    }
+
+    /// What a text becomes that may quote what a sender sent, before it is told to anybody: redacted as
+    /// lines are, and not longer than somebody reads.
+    pub fn told(&self, text: &str) -> String {
+        told(&self.redactor, text)
+    }
+
+    /// By what lines are redacted.
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
     /// Does what is due without a batch: closes old segments, writes through to the disk, tells of losses.
     /// To be called about once a second.
     pub fn tick(&self) -> Result<(), StoreError> {
         match self.writer().as_mut() {
             Some(writer) => {
                 let outcome = writer.tick();
-                *lock(&self.status) = writer.status();
+                self.look_at(writer);
                 outcome.map_err(StoreError::from)
             }
             None => Ok(()),
@@ -171,6 +245,7 @@ impl Store {
             skipped: self.skipped.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
+            lost: self.lost.load(Ordering::Relaxed),
             removed: self.status().losses_since(&self.found).removed.lines,
         }
     }
@@ -189,6 +264,17 @@ impl Store {
     /// The lines stored so far for each value of a label.
     pub fn talkers(&self, label: &str) -> TalkerCounts {
         self.talkers.of(label)
+    }
+
+    /// The lines that were dropped or lost so far, by stream. Never waits for the disk.
+    pub fn missing(&self) -> Dropped {
+        lock(&self.missing).clone()
+    }
+
+    /// The lines that were removed for want of room for each label value, over the capture's whole life.
+    /// Never waits for the disk.
+    pub fn removed_labels(&self) -> LabelCounts {
+        lock(&self.removed_labels).1.clone()
     }
 
     /// How the capture was after the last batch. Never waits for the disk.
@@ -213,6 +299,28 @@ impl Store {
     fn closed(&self) -> StoreError {
         StoreError::Closed { directory: self.directory.clone() }
     }
+}
+
+/// Of a text that quotes a sender, so many bytes are told.
+const MAX_TOLD: usize = 2048;
+
+/// Redacts and cuts a text. Where escapes could hide what redaction looks for, nothing is quoted.
+fn told(redactor: &Redactor, text: &str) -> String {
+    let mut text = match redactor.redact_line(text.as_bytes(), |_| {}) {
+        Some(redacted) => String::from_utf8_lossy(&redacted).into_owned(),
+        None => text.to_owned(),
+    };
+    let is_escape = |two: &[u8]| matches!(two, [b'\\', b'x' | b'u' | b'U' | b'0'..=b'7']);
+    let mut end = MAX_TOLD;
+    if redactor.is_active() && text.as_bytes().windows(2).any(is_escape) {
+        end = text.find(['\'', '"', '`']).map_or(0, |quote| quote + 1);
+    }
+    if text.len() > end {
+        let end = (0..=end).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
 }
 
 /// A thread that panicked leaves what it held whole.
@@ -249,7 +357,7 @@ mod tests {
         assert_eq!(store.append(&more).unwrap(), Appended { stored: 1, skipped: 2, dropped: 0 });
         more.origin = Some(Origin { source: "s".into(), first: 1, last: 9 });
         assert!(store.append(&more).unwrap_err().is_bad_batch());
-        let counts = Counts { lines: 3, bytes: 9, skipped: 2, failures: 1, dropped: 0, removed: 0 };
+        let counts = Counts { lines: 3, bytes: 9, skipped: 2, failures: 1, ..Counts::default() };
         assert_eq!(store.counts(), counts);
         assert!(store.disk_bytes() > 0);
         assert_eq!(store.close().unwrap().lines, 3);
@@ -283,6 +391,35 @@ mod tests {
             ControlFlow::Continue(())
         });
         assert_eq!(lines, ["one", "three", "from [REDACTED:email]"]);
+    }
+
+    #[test]
+    fn what_is_quoted_is_redacted_and_short() {
+        let redactor = Redactor::new(Patterns::parse("email").unwrap(), None);
+        let said = |text: &str| told(&redactor, text);
+        assert_eq!(
+            said("stream '{a=\"bob@example.com\"}' is"),
+            "stream '{a=\"[REDACTED:email]\"}' is"
+        );
+        assert_eq!(said(r#"stream '{a="bob\x40example.com"}' is"#), "stream '...");
+        assert_eq!(said("no quote \\u0040"), "...");
+        let long = "\u{e9}".repeat(MAX_TOLD);
+        assert_eq!(said(&long).len(), MAX_TOLD + 3);
+        assert_eq!(told(&Redactor::none(), r"'\x40'"), r"'\x40'");
+    }
+
+    #[test]
+    fn what_is_given_up_is_counted_by_stream_and_in_the_metadata() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::create(directory.path(), StoreOptions::default()).unwrap();
+        store.give_up(&batch());
+        store.give_up_unseen("packets", 5);
+        let streams =
+            [("{app=\"web\"}".to_owned(), 2), ("{logtap_lost=\"packets\"}".to_owned(), 5)];
+        assert_eq!(store.missing().streams, streams.into());
+        assert_eq!((store.counts().lost, store.counts().dropped), (7, 0));
+        store.close().unwrap();
+        assert_eq!(Metadata::read(directory.path()).unwrap().dropped, store.missing());
     }
 
     #[test]

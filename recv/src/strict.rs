@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use axum::http::StatusCode;
-use logtap_capture::Timestamp;
+use logtap_capture::{Redactor, Timestamp};
 use logtap_loki::{Batch, Labels, print_labels};
 
 const SECOND: i64 = 1_000_000_000;
@@ -91,7 +91,14 @@ pub(crate) struct Verdict {
 
 impl Strict {
     /// Takes out of a push what Loki would refuse, and says why.
-    pub(crate) fn judge(&self, batch: &mut Batch, now: i64) -> Option<Verdict> {
+    ///
+    /// What it quotes of labels is redacted as they would be when they are stored.
+    pub(crate) fn judge(
+        &self,
+        batch: &mut Batch,
+        now: i64,
+        redactor: &Redactor,
+    ) -> Option<Verdict> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let size = batch.text.len();
         if !state.all.take(size as f64, RATE, now) {
@@ -106,13 +113,17 @@ impl Strict {
             let status = StatusCode::TOO_MANY_REQUESTS;
             return Some(Verdict { status, entries: lines as u64, text });
         }
-        let names: Vec<String> = batch.streams.iter().map(name_of).collect();
+        let quotable: Vec<_> =
+            batch.streams.iter().map(|labels| redactor.redact_pairs(labels)).collect();
+        let names: Vec<String> = quotable.iter().map(|labels| name_of(labels)).collect();
         let wrong: Vec<Option<String>> = batch
             .streams
             .iter()
+            .zip(&quotable)
             .zip(&names)
-            .map(|(labels, name)| wrong_labels(labels, name))
+            .map(|((labels, quotable), name)| wrong_labels(labels, quotable, name))
             .collect();
+        drop(quotable);
         let heavy: Vec<Option<&str>> = batch.metadata.iter().map(wrong_metadata).collect();
         let mut refused = Verdict { status: StatusCode::BAD_REQUEST, ..Verdict::default() };
         let mut told: Vec<String> = Vec::new();
@@ -199,18 +210,19 @@ fn name_of(labels: &Labels) -> String {
     text
 }
 
-fn wrong_labels(labels: &Labels, name: &str) -> Option<String> {
+/// What is wrong with labels, quoted from a form that may be told.
+fn wrong_labels(labels: &Labels, quotable: &Labels, name: &str) -> Option<String> {
     let count = labels.iter().filter(|(name, _)| name != SERVICE_NAME).count();
     if count > MAX_LABELS {
         return Some(format!(
             "entry for stream '{name}' has {count} label names; limit {MAX_LABELS}"
         ));
     }
-    labels.iter().find_map(|(label, value)| {
+    labels.iter().zip(quotable).find_map(|((label, value), (_, told))| {
         if label.len() > MAX_NAME {
             Some(format!("stream '{name}' has label name too long: '{label}'"))
         } else if value.len() > MAX_VALUE {
-            Some(format!("stream '{name}' has label value too long: '{value}'"))
+            Some(format!("stream '{name}' has label value too long: '{told}'"))
         } else {
             None
         }
@@ -269,7 +281,7 @@ mod tests {
     }
 
     fn judge(mut batch: Batch) -> (usize, Option<(u16, String)>) {
-        let verdict = Strict::default().judge(&mut batch, NOW);
+        let verdict = Strict::default().judge(&mut batch, NOW, &Redactor::none());
         let verdict = verdict.map(|verdict| (verdict.status.as_u16(), verdict.text));
         (batch.entries.len(), verdict)
     }
@@ -310,7 +322,7 @@ mod tests {
         let strict = Strict::default();
         let judge = |labels: Labels, length: usize, now: i64| {
             let lines = vec![(now, 200_000); length / 200_000];
-            let verdict = strict.judge(&mut batch(labels, &lines), now);
+            let verdict = strict.judge(&mut batch(labels, &lines), now, &Redactor::none());
             verdict.map(|verdict| (verdict.status.as_u16(), verdict.text))
         };
         assert_eq!(judge(pairs(1, "a"), 6_000_000, NOW), None);
@@ -324,7 +336,7 @@ mod tests {
             many.streams.push(vec![("n".to_owned(), number.to_string())]);
             many.push(number, NOW, 0, b"x");
         }
-        let verdict = Strict::default().judge(&mut many, NOW).unwrap();
+        let verdict = Strict::default().judge(&mut many, NOW, &Redactor::none()).unwrap();
         assert_eq!((verdict.status.as_u16(), verdict.entries, many.entries.len()), (429, 1, 5000));
     }
 }

@@ -3,6 +3,7 @@
 //! What is worth telling follows from two looks, by `changes`. The store knows nothing of this and
 //! never waits for it. It is also what gives the store its tick.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use logtap_capture::Timestamp;
 
 use crate::audit::{Audit, AuditEvent, AuditRecord};
+use crate::notices::Notices;
 use crate::notify::alert::{Numbers, Rule, newly_true, value};
 use crate::notify::webhook::{Deliveries, Webhooks};
 use crate::notify::{EventKind, Notice, Stats};
@@ -33,6 +35,8 @@ pub struct Observers {
     pub webhooks: Option<Webhooks>,
     /// When they are to be alerted.
     pub rules: Vec<Rule>,
+    /// Who is told what a person should know.
+    pub notices: Option<mpsc::Sender<String>>,
 }
 
 /// A running look-out.
@@ -50,10 +54,41 @@ struct Standing {
     stats: Stats,
     rotations_by_size: u64,
     rotations_by_age: u64,
+    /// Lines dropped for want of room.
+    dropped: u64,
+    /// Lines that came where nobody is answered, and are lost.
+    lost: u64,
     /// Lines of older segments that went for want of room.
     removed: u64,
     failures: u64,
+    rotation_failures: u64,
     sync_failures: u64,
+}
+
+const NOT_STORED: &str = "batches could not be stored";
+const NOT_CLOSED: &str = "files could not be closed, indexed or compressed";
+const NOT_SYNCED: &str = "files could not be written through to the disk";
+
+/// What was told already.
+struct Known {
+    /// Lines dropped or lost by stream.
+    missing: BTreeMap<String, u64>,
+    told_of_removal: bool,
+    notices: Notices,
+}
+
+impl Known {
+    /// The lines by stream that were dropped or lost since it was asked.
+    fn newly_missing(&mut self, store: &Store) -> BTreeMap<String, u64> {
+        let now = store.missing().streams;
+        let since = |(name, lines): (&String, &u64)| {
+            let more = lines - self.missing.get(name).copied().unwrap_or(0).min(*lines);
+            (more > 0).then(|| (name.clone(), more))
+        };
+        let more = now.iter().filter_map(since).collect();
+        self.missing = now;
+        more
+    }
 }
 
 /// Something worth telling.
@@ -61,8 +96,10 @@ struct Standing {
 enum Change {
     Rotated(&'static str, u64),
     Dropped(u64),
+    Lost(u64),
     Removed(u64),
-    Failed(&'static str, u64),
+    /// What fails, how often, and what can be done about it.
+    Failed(&'static str, u64, &'static str),
     DiskWarning,
 }
 
@@ -118,7 +155,7 @@ impl Observers {
         }
     }
 
-    fn tell(&self, change: Change, standing: &Standing, store: &Store) {
+    fn tell(&self, change: Change, standing: &Standing, known: &mut Known, store: &Store) {
         match change {
             Change::Rotated(reason, times) => {
                 for _ in 0..times {
@@ -130,15 +167,36 @@ impl Observers {
             }
             Change::Dropped(lines) => {
                 let record = AuditRecord::new(AuditEvent::LinesDropped).lines(lines, 0);
-                self.audit.record(record.detail("there was no room for them"));
+                let record = record.detail("there was no room for them");
+                self.audit.record(record.streams(known.newly_missing(store)));
+                known.notices.give("dropped", || {
+                    format!(
+                        "{lines} lines were dropped for want of room, as --on-full says; raise \
+                         --max-disk, free some space, or let senders wait with --on-full reject"
+                    )
+                });
+            }
+            Change::Lost(lines) => {
+                let record = AuditRecord::new(AuditEvent::LinesDropped).lines(lines, 0);
+                let record = record.detail("they came where nobody can be asked to send again");
+                self.audit.record(record.streams(known.newly_missing(store)));
             }
             Change::Removed(lines) => {
                 let record = AuditRecord::new(AuditEvent::LinesDropped).lines(lines, 0);
                 self.audit.record(record.detail("the oldest segments went for want of room"));
+                if !std::mem::replace(&mut known.told_of_removal, true) {
+                    known.notices.give("removed", || {
+                        format!(
+                            "the oldest files go for want of room ({lines} lines by now); raise \
+                             --max-disk to keep more, or see --on-full"
+                        )
+                    });
+                }
             }
-            Change::Failed(what, times) => {
+            Change::Failed(what, times, remedy) => {
                 let detail = format!("{what}, {times} times");
                 self.audit.record(AuditRecord::new(AuditEvent::Error).detail(detail.as_str()));
+                known.notices.give(what, || format!("{detail}; {remedy}"));
                 self.notify(EventKind::Error, |notice| {
                     notice.dir = Some(name(store));
                     notice.detail = Some(detail);
@@ -173,14 +231,23 @@ impl Observers {
 fn look(store: &Store, cap: u64, observers: &Observers, stop_rx: &mpsc::Receiver<()>) {
     let mut before = standing(store, cap);
     let (mut warned, mut was_true) = (false, Vec::new());
+    let mut known = Known {
+        missing: BTreeMap::new(),
+        told_of_removal: false,
+        notices: Notices::new(observers.notices.clone()),
+    };
     loop {
         let is_last = stop_rx.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout);
         if let Err(error) = store.tick() {
             observers.audit.record(AuditRecord::new(AuditEvent::Error).detail(error.to_string()));
+            known.notices.give("tick", || match error.remedy() {
+                Some(remedy) => format!("{error}; {remedy}"),
+                None => error.to_string(),
+            });
         }
         let now = standing(store, cap);
         for change in changes(&before, &now, &mut warned) {
-            observers.tell(change, &now, store);
+            observers.tell(change, &now, &mut known, store);
         }
         let numbers = Numbers {
             dropped: now.stats.lines_dropped,
@@ -210,13 +277,21 @@ fn changes(before: &Standing, now: &Standing, warned: &mut bool) -> Vec<Change> 
     changes.extend(grown(now.rotations_by_age, before.rotations_by_age, |times| {
         Change::Rotated("age", times)
     }));
-    changes.extend(grown(now.stats.lines_dropped, before.stats.lines_dropped, Change::Dropped));
+    changes.extend(grown(now.dropped, before.dropped, Change::Dropped));
+    changes.extend(grown(now.lost, before.lost, Change::Lost));
     changes.extend(grown(now.removed, before.removed, Change::Removed));
     changes.extend(grown(now.failures, before.failures, |times| {
-        Change::Failed("batches could not be stored", times)
+        Change::Failed(NOT_STORED, times, "senders keep them and were told why")
+    }));
+    changes.extend(grown(now.rotation_failures, before.rotation_failures, |times| {
+        let remedy = "nothing is lost and it is tried again; look at the room and the rights in the \
+                      directory of the capture, and at the system's log";
+        Change::Failed(NOT_CLOSED, times, remedy)
     }));
     changes.extend(grown(now.sync_failures, before.sync_failures, |times| {
-        Change::Failed("segments could not be written through to the disk", times)
+        let remedy =
+            "what a power cut can take is more than --fsync says; look at the system's log";
+        Change::Failed(NOT_SYNCED, times, remedy)
     }));
     let Stats { disk_usage, disk_cap, .. } = now.stats;
     let reaches = |percent: u64| disk_cap > 0 && disk_usage >= disk_cap / 100 * percent;
@@ -235,14 +310,17 @@ fn standing(store: &Store, cap: u64) -> Standing {
         stats: Stats {
             lines_written: counts.lines,
             bytes_written: counts.bytes,
-            lines_dropped: counts.dropped,
+            lines_dropped: counts.dropped + counts.lost,
             disk_usage: status.disk_bytes,
             disk_cap: cap,
         },
         rotations_by_size: status.rotations_by_size,
         rotations_by_age: status.rotations_by_age,
+        dropped: counts.dropped,
+        lost: counts.lost,
         removed: counts.removed,
         failures: counts.failures,
+        rotation_failures: status.rotation_failures,
         sync_failures: status.sync_failures,
     }
 }
@@ -260,7 +338,7 @@ mod tests {
 
     fn standing(lines_dropped: u64, disk_usage: u64) -> Standing {
         let stats = Stats { lines_dropped, disk_usage, disk_cap: 1000, ..Stats::default() };
-        Standing { stats, ..Standing::default() }
+        Standing { stats, dropped: lines_dropped, ..Standing::default() }
     }
 
     #[test]
@@ -273,20 +351,30 @@ mod tests {
             rotations_by_age: 1,
             removed: 9,
             failures: 2,
+            rotation_failures: 4,
             sync_failures: 1,
+            lost: 6,
             ..standing(3, 0)
         };
+        let found = changes(&before, &now, &mut warned);
         assert_eq!(
-            changes(&before, &now, &mut warned),
+            found[..5],
             [
                 Change::Rotated("size", 3),
                 Change::Rotated("age", 1),
                 Change::Dropped(2),
+                Change::Lost(6),
                 Change::Removed(2),
-                Change::Failed("batches could not be stored", 1),
-                Change::Failed("segments could not be written through to the disk", 1),
             ]
         );
+        let failed: Vec<_> = found[5..]
+            .iter()
+            .map(|change| match change {
+                Change::Failed(what, times, _) => (*what, *times),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(failed, [(NOT_STORED, 1), (NOT_CLOSED, 4), (NOT_SYNCED, 1)]);
     }
 
     #[test]

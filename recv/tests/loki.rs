@@ -15,7 +15,7 @@ use logtap_capture::Timestamp;
 use logtap_loki::{compress_gzip, compress_snappy};
 use logtap_recv::{Config, StoreOptions};
 
-use receiver::Receiver;
+use receiver::{JSON, Receiver};
 
 /// The two receivers, and what each has stored.
 struct Table {
@@ -271,4 +271,104 @@ fn part_of_a_push_is_stored_when_loki_would_store_it() {
     table.stream("one line too old", "{\"a\":\"b\"}", &values, [(204, 3), (400, 2)]);
     assert!(table.receivers[1].get("/metrics").2.contains("logtap_logs_dropped_total 1\n"));
     table.end();
+}
+
+/// Strict, redacting everything, with a tenant label, and with notices and a trail to look into.
+fn strict_and_redacting() -> (Receiver, std::sync::mpsc::Receiver<String>, tempfile::TempDir) {
+    use logtap_recv::audit::{Audit, DEFAULT_AUDIT_CAP};
+    use logtap_recv::redact::Patterns;
+    let (notices_tx, notices_rx) = std::sync::mpsc::channel();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let audit = Audit::open(elsewhere.path(), DEFAULT_AUDIT_CAP).unwrap();
+    let redactor = logtap_recv::Redactor::new(Patterns::parse("all").unwrap(), None);
+    let writer = logtap_recv::WriterOptions {
+        redactor: std::sync::Arc::new(redactor),
+        ..logtap_recv::WriterOptions::default()
+    };
+    let config = Config {
+        strict: true,
+        tenant_label: Some("tenant".to_owned()),
+        notices: Some(notices_tx),
+        audit: Some(std::sync::Arc::new(audit)),
+        ..Config::default()
+    };
+    (Receiver::start(config, StoreOptions { writer }), notices_rx, elsewhere)
+}
+
+#[test]
+fn what_redaction_would_take_is_in_no_refusal() {
+    let (receiver, notices_rx, elsewhere) = strict_and_redacting();
+    let (mail, word) = ("bob@example.com", "hunter2hunter2");
+    let long = format!("{mail} {}", "x".repeat(3000));
+    let now = now();
+    let bodies = [
+        // Too old, in a stream that is quoted.
+        ("/loki/api/v1/push", format!("{{\"streams\":[{{\"stream\":{{\"a\":\"{mail}\",\"password\":\"{word}\"}},\"values\":[[\"1\",\"x\"]]}}]}}")),
+        // A value that is quoted because it is too long.
+        ("/loki/api/v1/push", format!("{{\"streams\":[{{\"stream\":{{\"a\":\"{long}\"}},\"values\":[[\"{now}\",\"x\"]]}}]}}")),
+        ("/loki/api/v1/push", format!("{{\"streams\":[{{\"stream\":{{\"password\":\"{word}{}\"}},\"values\":[[\"{now}\",\"x\"]]}}]}}", "x".repeat(3000))),
+        // Labels that are quoted as they came, plain and escaped.
+        ("/api/prom/push", format!("{{\"streams\":[{{\"labels\":\"{{a=\\\"{mail}\\\",a=\\\"b\\\"}}\",\"entries\":[]}}]}}")),
+        ("/api/prom/push", "{\"streams\":[{\"labels\":\"{a=\\\"bob\\\\x40example.com\\\",a=\\\"b\\\"}\",\"entries\":[]}]}".to_owned()),
+        // A label name that is none.
+        ("/loki/api/v1/push", format!("{{\"streams\":[{{\"stream\":{{\"{mail}\":\"a\"}},\"values\":[[\"{now}\",\"x\"]]}}]}}")),
+    ];
+    for (path, body) in &bodies {
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\nContent-Length: {length}{JSON}");
+        let (status, _, text) = receiver.ask(&head, body.as_bytes());
+        assert_eq!(status, 400, "{body}: {text}");
+        let leaks = text.contains(mail) || text.contains(word) || text.contains("x40example");
+        assert!(!leaks && text.len() < 4096, "{text}");
+    }
+    let head = format!(
+        "POST /loki/api/v1/push HTTP/1.1\r\nContent-Length: 2\r\nContent-Encoding: {mail}{JSON}"
+    );
+    let (status, _, text) = receiver.ask(&head, b"{}");
+    assert!(status == 400 && text.contains("[REDACTED:email]"), "{text}");
+    let told: Vec<String> = notices_rx.try_iter().collect();
+    assert!(!told.is_empty() && !told.concat().contains(mail), "{told:?}");
+    let Receiver { server, directory, .. } = receiver;
+    server.stop().unwrap();
+    let trail = std::fs::read_to_string(elsewhere.path().join("audit.jsonl")).unwrap();
+    assert_eq!(trail.matches("\"push_refused\"").count(), bodies.len() + 1, "{trail}");
+    assert!(!trail.contains(mail) && !trail.contains(word), "{trail}");
+    assert_eq!(receiver::raw_text(directory.path()), "");
+}
+
+#[test]
+fn strictness_and_the_tenant_are_for_all_that_comes_by_http() {
+    let (receiver, _notices_rx, _elsewhere) = strict_and_redacting();
+    let now = now();
+    let otlp = |time: &str| {
+        format!(
+            "{{\"resourceLogs\":[{{\"resource\":{{\"attributes\":[{{\"key\":\"service.name\",\"value\":{{\"stringValue\":\"web\"}}}}]}},\
+             \"scopeLogs\":[{{\"logRecords\":[{{\"timeUnixNano\":\"{time}\",\"body\":{{\"stringValue\":\"of otlp\"}}}}]}}]}}]}}"
+        )
+    };
+    let record = |time: &str| format!("{{\"msg\":\"of lines\",\"app\":\"web\",\"time\":{time}}}");
+    let ask = |path: &str, body: &str| {
+        let length = body.len();
+        let tenant = "X-Scope-OrgID: team-a";
+        receiver.ask(
+            &format!("POST {path} HTTP/1.1\r\nContent-Length: {length}\r\n{tenant}{JSON}"),
+            body.as_bytes(),
+        )
+    };
+    let (status, _, text) = ask("/otlp/v1/logs", &otlp("1"));
+    // OTLP has its own way to say it: a success of which a part was rejected.
+    assert!(status == 200 && text.contains("\"rejectedLogRecords\":\"1\""), "{text}");
+    assert!(text.contains("timestamp too old"), "{text}");
+    let (status, _, text) = ask("/logtap/lines", &record("1"));
+    assert!(status == 400 && text.contains("timestamp too old"), "{text}");
+    assert_eq!(ask("/otlp/v1/logs", &otlp(&now)).0, 200);
+    assert_eq!(ask("/logtap/lines", &record(&now)).0, 204);
+    let metrics = receiver.get("/metrics").2;
+    assert!(
+        metrics.contains("logtap_logs_dropped_by_reason_total{reason=\"strict\"} 2\n"),
+        "{metrics}"
+    );
+    let text = receiver.text();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert_eq!(text.matches("\"tenant\":\"team-a\"").count(), 2, "{text}");
 }

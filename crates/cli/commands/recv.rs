@@ -134,7 +134,7 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
     allow_many_files();
     let guarded = config.tls.is_some() || !config.credentials.is_empty();
     let scheme = if config.tls.is_some() { "https" } else { "http" };
-    let observers = observers.start(directory)?;
+    let observers = observers.start(directory, config.notices.clone())?;
     config.audit = Some(Arc::clone(&observers.audit));
     observers.audit.record(AuditRecord::new(AuditEvent::ServerStarted));
     let server = logtap_recv::serve(config, Arc::clone(&store)).map_err(|error| {
@@ -152,6 +152,7 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
     if redactor.is_active() {
         printer.note(format_args!("logtap: {}", redact::describe(&redactor)));
     }
+    args.keeping.warn(printer);
     for source in server.line_sources() {
         printer.note(format_args!("logtap: taking JSON lines on {source}"));
     }
@@ -193,8 +194,17 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
     if let Some(Deliveries { given_up: 1.., .. }) = watch.stop(disk_cap) {
         printer.note("logtap: warning: some webhook notices did not arrive");
     }
-    closed.map_err(cannot_write)?;
+    for notice in notices_rx.try_iter() {
+        printer.note(format_args!("logtap: warning: {notice}"));
+    }
+    let totals = closed.map_err(cannot_write)?;
     stopped.map_err(cannot_serve)?;
+    if let Some(failure) = &totals.compression_failure {
+        printer.note(format_args!(
+            "logtap: warning: {} could not be compressed: {failure}; readers take them as they are",
+            plural((totals.segments - totals.compressed) as u64, "file")
+        ));
+    }
     for text in shown? {
         printer.note(format_args!("logtap: {text}"));
     }
@@ -210,6 +220,12 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
             "logtap: warning: for want of room {} of old files went and {} were dropped",
             plural(lost.removed, "line"),
             plural(lost.dropped, "line")
+        ));
+    }
+    if lost.lost > 0 {
+        printer.note(format_args!(
+            "logtap: warning: {} came where nobody is asked to send again, and were lost",
+            plural(lost.lost, "line")
         ));
     }
     let replaced: Vec<String> = store

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use logtap_recv::{Fsync, OnFull, WriterOptions};
+use logtap_recv::redact::{Pattern, Patterns};
+use logtap_recv::{Fsync, OnFull, WriterOptions, segment_limit};
 
 use crate::commands::redact;
+use crate::commands::run::size;
 use crate::failure::CommandError;
+use crate::output::Printer;
 use crate::values;
 
 /// Flags about the capture.
@@ -77,6 +80,31 @@ enum Full {
 }
 
 impl KeepingArgs {
+    /// Says what of the settings is probably not what was meant.
+    pub(crate) fn warn(&self, printer: &Printer) {
+        let limit = segment_limit(self.max_file, Some(self.max_disk));
+        if limit < self.max_file {
+            printer.note(format_args!(
+                "logtap: files are closed at {}, not at --max-file {}, so that several of them are \
+                 within --max-disk {}",
+                size(limit),
+                size(self.max_file),
+                size(self.max_disk)
+            ));
+        }
+        let chosen = self.redact.as_deref().and_then(|list| Patterns::parse(list).ok());
+        let Some(chosen) = chosen.filter(|chosen| !chosen.is_empty()) else { return };
+        let left = Pattern::ALL.into_iter().filter(|pattern| !chosen.has(*pattern));
+        let left: Vec<_> = left.map(Pattern::name).collect();
+        if !left.is_empty() {
+            printer.note(format_args!(
+                "logtap: not redacted: {}; --redact alone takes all, and `logtap redact --test` \
+                 shows what a choice takes out of a file",
+                left.join(", ")
+            ));
+        }
+    }
+
     /// The writer's settings. Everything is checked before anything is made.
     pub(crate) fn options(&self) -> Result<WriterOptions, CommandError> {
         Ok(WriterOptions {

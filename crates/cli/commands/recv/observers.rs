@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use logtap_recv::audit::{Audit, DEFAULT_AUDIT_CAP};
 use logtap_recv::notify::EventKind;
@@ -95,13 +96,18 @@ impl ObserverArgs {
 
 impl Checked {
     /// Opens the trail in the capture's directory.
-    pub(crate) fn start(self, directory: &Path) -> Result<Observers, CommandError> {
+    pub(crate) fn start(
+        self,
+        directory: &Path,
+        notices: Option<Sender<String>>,
+    ) -> Result<Observers, CommandError> {
         let audit = Audit::open(directory, self.max_audit).map_err(|error| {
             let text =
                 format!("failed to open the audit trail in `{}`: {error}", directory.display());
             CommandError::new(Kind::of(&error), text)
         })?;
-        Ok(Observers { audit: Arc::new(audit), webhooks: self.webhooks, rules: self.rules })
+        let Self { webhooks, rules, .. } = self;
+        Ok(Observers { audit: Arc::new(audit), webhooks, rules, notices })
     }
 }
 

@@ -47,7 +47,7 @@ impl Source for Receiver<'_> {
             bytes: counts.bytes,
             repeated: counts.skipped,
             // What was dropped because the user chose so, and what nobody could be asked to send again.
-            dropped: counts.dropped + self.server.lost(),
+            dropped: counts.dropped + counts.lost,
             refused: self.server.refused(),
             disk_bytes: self.store.disk_bytes(),
             disk_cap: Some(self.disk_cap),
