@@ -39,8 +39,14 @@ mod interpreted;
 mod notifications;
 /// Library, collector and receiver as programs of their own.
 mod parts;
+/// The receiver on a disk that fails or is stuck, and with a clock that is set.
+mod recv_faults;
 /// The receiver on a full disk, at its cap, killed, wrongly set.
 mod recv_limits;
+/// Every loss is told in three places, with the same numbers.
+mod recv_losses;
+/// What people run into with a receiver, by symptom: each has its cause and its remedy told.
+mod recv_troubles;
 /// What redaction keeps from the disk, and how it is asked for.
 mod redaction;
 /// `logtap run` as a command: its exit codes, its directory, its summary, what it passes on.

@@ -5,76 +5,12 @@ use std::path::Path;
 use std::process::Command;
 
 use rustix::process::Signal;
-use serde_json::Value;
 
-use crate::support::capture;
 use crate::support::machine::{require, skip};
 use crate::support::pushing::{push, request};
+use crate::support::receiving::{lines, metadata, push_many, receiver, said, stored};
 use crate::support::running::{Service, free_port};
 use crate::support::workspace::{Workspace, command, logtap};
-
-fn receiver(port: u16, directory: &Path, options: &[&str]) -> Service {
-    let mut receiver = command(logtap());
-    receiver.args(["recv", "--headless", "--listen", &format!("127.0.0.1:{port}"), "--dir"]);
-    receiver.arg(directory).args(options);
-    let receiver = Service::start(receiver, Path::new("/"));
-    receiver.wait_for_port(port);
-    receiver
-}
-
-fn said(receiver: Service) -> String {
-    let outcome = receiver.stop(Signal::TERM, &[]);
-    assert!(outcome.status.success(), "{outcome:?}");
-    String::from_utf8(outcome.stderr).expect("text")
-}
-
-fn metadata(directory: &Path) -> Value {
-    let text = std::fs::read(directory.join("metadata.json")).expect("metadata");
-    serde_json::from_slice(&text).expect("JSON")
-}
-
-/// Ten lines that no compressor can make much of.
-fn lines(first: u64) -> Vec<String> {
-    (first..first + 10)
-        .map(|number| {
-            let mut state = number + 1;
-            let noise: String = (0..400)
-                .map(|_| {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                    char::from(b'a' + (state >> 59) as u8 % 26)
-                })
-                .collect();
-            format!("{number} {noise}")
-        })
-        .collect()
-}
-
-/// Pushes batches until there are so many answers; gives the numbers of the lines that were
-/// acknowledged, and how many pushes were not.
-fn push_many(port: u16, pushes: u64) -> (Vec<u64>, u64) {
-    let (mut stored, mut refused) = (Vec::new(), 0);
-    for number in 0..pushes {
-        let lines = lines(number * 10);
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let answer = push(port, 1 + number * 10, &lines);
-        match answer.status {
-            204 => stored.extend(number * 10..number * 10 + 10),
-            429 => refused += 1,
-            _ => panic!("{answer:?}"),
-        }
-    }
-    (stored, refused)
-}
-
-fn stored(directory: &Path) -> Vec<u64> {
-    capture::read(directory)
-        .iter()
-        .map(|line| {
-            let text = String::from_utf8_lossy(&line.text);
-            text.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
-        })
-        .collect()
-}
 
 /// A directory on a file system of one megabyte, in a mount namespace of its own, as commands that are
 /// to be run there. `None` where the system does not allow that to anybody.

@@ -8,10 +8,14 @@ pub(crate) mod comparison;
 pub(crate) mod compile;
 /// How two lists of lines differ.
 pub(crate) mod difference;
+/// A disk that fails on demand, and a clock that is set.
+pub(crate) mod faulty_disk;
 /// Programs that the machine may lack: found, or the test is skipped and says so.
 pub(crate) mod machine;
 /// Requests to a receiver.
 pub(crate) mod pushing;
+/// Receivers of one test, and what is left of them.
+pub(crate) mod receiving;
 /// Running a program on pipes or on a terminal, to its end.
 pub(crate) mod running;
 /// A fresh directory per test, and the `logtap` command.

@@ -69,7 +69,8 @@ fn segments(directory: &Path) -> Vec<PathBuf> {
     names.iter().map(|name| directory.join(name)).collect()
 }
 
-fn read_segment(path: &Path) -> Vec<Line> {
+/// The lines of one data file.
+pub(crate) fn read_segment(path: &Path) -> Vec<Line> {
     let file = File::open(path).unwrap_or_else(|error| panic!("`{}`: {error}", path.display()));
     let content: Box<dyn Read> = if path.extension().is_some_and(|extension| extension == "zst") {
         Box::new(zstd::stream::read::Decoder::new(file).expect("a zstd file"))

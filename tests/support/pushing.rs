@@ -12,6 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Answer {
     /// Its status.
     pub(crate) status: u16,
+    /// Its headers, in small letters.
+    pub(crate) head: String,
     /// Its body.
     pub(crate) body: String,
 }
@@ -32,7 +34,14 @@ pub(crate) fn request(port: u16, method: &str, path: &str, body: &[u8]) -> Answe
     let text = String::from_utf8(answer).expect("answers are text");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
-    Answer { status, body: body.to_owned() }
+    Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+}
+
+/// The value of a metric that has no labels, or with them as they are written.
+pub(crate) fn metric(port: u16, name: &str) -> u64 {
+    let text = request(port, "GET", "/metrics", b"").body;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
 }
 
 /// Pushes lines of one stream `app=test`, numbered from a time.

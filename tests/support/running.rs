@@ -223,6 +223,15 @@ impl Service {
         Self { running: Running::start(command, readers), directory: directory.to_owned() }
     }
 
+    /// The bytes of memory that it holds now.
+    pub(crate) fn resident(&self) -> u64 {
+        let process = self.running.group.as_raw_nonzero();
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a number");
+        let kilobytes = line.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
+        kilobytes.expect("a number") << 10
+    }
+
     /// Waits until somebody listens on the port of this machine; what ends before fails its test.
     pub(crate) fn wait_for_port(&self, port: u16) {
         self.wait_until("listened", || TcpStream::connect(("127.0.0.1", port)).is_ok());
