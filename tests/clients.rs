@@ -1,6 +1,8 @@
 //! Log libraries of other people push to `logtap recv`; what they sent and what the capture holds is
 //! compared line by line. Refuses to install them: `.ci/install` does that, into `target/clients`.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,8 +11,11 @@ use rustix::process::Signal;
 use crate::support::capture::{self, Line};
 use crate::support::difference::{Order, difference};
 use crate::support::machine::{clients, require, skip};
-use crate::support::running::{Service, free_port};
+use crate::support::running::{Outcome, Service, free_port};
 use crate::support::workspace::{Workspace, app, command, logtap};
+
+/// Clients in Go and Rust, which are compiled.
+mod built;
 
 /// How many lines each of them sends.
 const LINES: usize = 250;
@@ -45,12 +50,45 @@ impl Receiver {
 
     /// Runs a client to its end, ends the receiver, and reads the capture.
     fn receive(self, client: Command) -> Vec<Line> {
+        self.receive_and_hear(client).0
+    }
+
+    /// The same, and what the client said.
+    fn receive_and_hear(self, client: Command) -> (Vec<Line>, Outcome) {
         let outcome = Service::start(client, self.workspace.path()).finish(&[]);
         assert!(outcome.status.success(), "the client: {outcome:?}");
+        (self.end(), outcome)
+    }
+
+    /// Ends the receiver and reads the capture.
+    fn end(self) -> Vec<Line> {
         let receiver = self.service.stop(Signal::TERM, &[]);
         assert!(receiver.status.success(), "the receiver: {receiver:?}");
         capture::read_as_sent(&self.workspace.join("capture"))
     }
+
+    /// How many lines it says that it has stored.
+    fn stored(&self) -> usize {
+        metric(self.port, "logtap_logs_received_total")
+    }
+}
+
+/// Asks a server of this machine for something, and leaves the answer to whoever reads.
+fn ask(port: u16, path: &str) -> TcpStream {
+    let mut connection = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    // In the older version, which knows no chunks.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n");
+    connection.write_all(request.as_bytes()).expect("it reads");
+    connection
+}
+
+/// A counter without labels among the metrics of a server.
+fn metric(port: u16, name: &str) -> usize {
+    let mut text = String::new();
+    ask(port, "/metrics").read_to_string(&mut text).expect("it answers");
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let value = value.unwrap_or_else(|| panic!("no `{name}` in {text}"));
+    value.parse().expect("a number")
 }
 
 /// All lines are there, once, in order, under these labels and no others.
@@ -193,33 +231,8 @@ fn syslog_ng() {
         client.arg(option).arg(workspace.join(name));
     }
     let client = Service::start(client, &workspace);
-    receiver.wait_for_lines(LINES);
+    client.wait_until("sent all", || receiver.stored() >= LINES);
     let outcome = client.stop(Signal::TERM, &[]);
     assert!(outcome.status.success(), "{outcome:?}");
-    let lines = receiver.receive(command("true"));
-    compare(&lines, as_it_is, &[("program", "syslog-ng")]);
-}
-
-impl Receiver {
-    /// Waits until so many lines are stored.
-    fn wait_for_lines(&self, wanted: usize) {
-        use std::io::{Read as _, Write as _};
-        let begun = std::time::Instant::now();
-        loop {
-            let mut stream =
-                std::net::TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
-            let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-            stream.write_all(request.as_bytes()).expect("it reads");
-            let mut text = String::new();
-            stream.read_to_string(&mut text).expect("it answers");
-            let line =
-                text.lines().find_map(|line| line.strip_prefix("logtap_logs_received_total "));
-            let stored: usize = line.expect("it counts").parse().expect("a number");
-            if stored >= wanted {
-                return;
-            }
-            assert!(begun.elapsed().as_secs() < 120, "only {stored} lines came");
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-    }
+    compare(&receiver.end(), as_it_is, &[("program", "syslog-ng")]);
 }

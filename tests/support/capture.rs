@@ -17,6 +17,8 @@ pub(crate) struct Line {
     pub(crate) timestamp: i128,
     /// Its labels.
     pub(crate) labels: BTreeMap<String, String>,
+    /// Its structured metadata.
+    pub(crate) metadata: BTreeMap<String, String>,
     /// Its bytes as the program wrote them.
     pub(crate) text: Vec<u8>,
 }
@@ -91,17 +93,20 @@ pub(crate) fn read_segment(path: &Path) -> Vec<Line> {
 fn parse(line: &[u8]) -> Option<Line> {
     let value: Value = serde_json::from_slice(line).ok()?;
     let timestamp: jiff::Timestamp = value.get("ts")?.as_str()?.parse().ok()?;
-    let labels = value.get("labels")?.as_object()?;
-    let labels = labels
-        .iter()
-        .map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
-        .collect::<Option<_>>()?;
+    let labels = texts(value.get("labels")?)?;
+    let metadata = value.get("meta").map_or_else(|| Some(BTreeMap::new()), texts)?;
     let readable = value.get("msg")?.as_str()?.as_bytes().to_vec();
     let text = match value.get("raw") {
         Some(exact) => decode_base64(exact.as_str()?)?,
         None => readable,
     };
-    Some(Line { timestamp: timestamp.as_nanosecond(), labels, text })
+    Some(Line { timestamp: timestamp.as_nanosecond(), labels, metadata, text })
+}
+
+/// An object whose values are texts.
+fn texts(object: &Value) -> Option<BTreeMap<String, String>> {
+    let members = object.as_object()?.iter();
+    members.map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
