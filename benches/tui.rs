@@ -190,7 +190,6 @@ impl Feed {
 struct Screen {
     receiver: Child,
     terminal: File,
-    seen: Arc<Mutex<Vec<u8>>>,
     address: SocketAddr,
 }
 
@@ -252,7 +251,7 @@ impl Screen {
             assert!(Instant::now() < deadline, "the screen never came: {text}");
             thread::sleep(Duration::from_millis(20));
         };
-        Self { receiver, terminal, seen, address }
+        Self { receiver, terminal, address }
     }
 
     /// Types.

@@ -116,20 +116,22 @@ fn push(port: u16, numbers: std::ops::Range<u64>) {
             format!("[\"{}\",\"{level} line-{number:04}\"]", 1_705_313_999_000_000_000 + number)
         })
         .collect();
-    let body = format!(
-        "{{\"streams\":[{{\"stream\":{{\"app\":\"web\"}},\"values\":[{}]}}]}}",
-        values.join(",")
-    );
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    push_values(port, "{\"app\":\"web\"}", &values.join(","));
+}
+
+/// Pushes values of one stream, both in JSON.
+fn push_values(port: u16, stream: &str, values: &str) {
+    let body = format!("{{\"streams\":[{{\"stream\":{stream},\"values\":[{values}]}}]}}");
+    let mut connection = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
     write!(
-        stream,
+        connection,
         "POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
     .expect("it takes the push");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers");
+    connection.read_to_string(&mut answer).expect("it answers");
     assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
 }
 
@@ -231,6 +233,38 @@ fn control_z_gives_the_terminal_to_the_shell_and_back() {
     terminal.keys(&["C-c"]);
     terminal.wait_for("done: 20 lines");
     assert_eq!(messages(&directory).len(), 20);
+}
+
+#[test]
+fn nothing_in_a_line_reaches_the_terminal_as_a_command() {
+    let workspace = Workspace::new();
+    let (directory, written) = (workspace.join("capture"), workspace.join("written"));
+    let Some(terminal) = Terminal::start(&workspace, &script(&directory)) else { return };
+    let port = terminal.port();
+    terminal.wait_for("no lines yet");
+    let mut pipe = terminal.command();
+    pipe.args(["pipe-pane", &format!("cat >{}", written.display())]);
+    succeed(pipe);
+    // A title, the clipboard, another screen, a report, and the same by one byte.
+    let hostile = "\\u001b]0;owned\\u0007 \\u001b]52;c;b3duZWQ=\\u0007 \\u001b[?1049l\\u001b[6n\\u009b2J\\u202e";
+    let stream = format!("{{\"app\":\"web{hostile}\"}}");
+    push_values(port, &stream, &format!("[\"1705313999000000000\",\"first {hostile} last\"]"));
+    let screen = terminal.wait_for("first");
+    assert!(screen.contains("\u{241b}]0;owned\u{2407}"), "{screen}");
+    terminal.keys(&["Enter"]);
+    terminal.wait("in full", |s| s.contains("Esc closes") && s.contains("last"));
+    terminal.keys(&["Escape"]);
+    terminal.wait("closed", |s| !s.contains("Esc closes"));
+    // The pane's output goes through tmux: what it has passed on by now is not all.
+    terminal.keys(&["q"]);
+    terminal.wait_for("ended with 0");
+    let written = std::fs::read(&written).expect("tmux wrote it");
+    assert!(written.windows(5).any(|bytes| bytes == b"owned"), "nothing was written");
+    let forbidden: [&[u8]; 5] = [b"\x1b]0;", b"\x1b]52;", b"\x1b[6n", b"\xc2\x9b", b"\xe2\x80\xae"];
+    for sequence in forbidden {
+        let found = written.windows(sequence.len()).position(|bytes| bytes == sequence);
+        assert_eq!(found, None, "{:?}", String::from_utf8_lossy(sequence));
+    }
 }
 
 #[test]

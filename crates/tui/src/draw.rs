@@ -12,6 +12,7 @@ use ratatui::style::Style;
 
 use self::areas::Areas;
 use crate::state::{Mode, State};
+use crate::visible::shown;
 
 /// Draws everything into the buffer, which has the size of the state.
 pub fn draw(state: &State, buffer: &mut Buffer) {
@@ -30,6 +31,8 @@ pub fn draw(state: &State, buffer: &mut Buffer) {
 }
 
 /// Writes texts one after the other, up to `end`; returns where the next one would begin.
+///
+/// All text gets onto the screen through here, and none that could do anything to it but stand there.
 fn put(buffer: &mut Buffer, x: u16, y: u16, end: u16, texts: &[(&str, Style)]) -> u16 {
     let mut x = x;
     if !buffer.area.contains((x, y).into()) {
@@ -40,7 +43,7 @@ fn put(buffer: &mut Buffer, x: u16, y: u16, end: u16, texts: &[(&str, Style)]) -
         if x >= end {
             break;
         }
-        (x, _) = buffer.set_stringn(x, y, text, usize::from(end - x), *style);
+        (x, _) = buffer.set_stringn(x, y, shown(text), usize::from(end - x), *style);
     }
     x
 }

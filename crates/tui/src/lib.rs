@@ -27,6 +27,7 @@ mod terminal;
 mod text;
 mod theme;
 mod time;
+mod visible;
 mod wrap;
 
 pub use screen::{Options, TuiError, run};

@@ -3,7 +3,8 @@
 //! Reads only chunks that have such lines. What the survey has not looked at yet is not waited for: the
 //! page says that it is unfinished, and is asked for again.
 
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use crate::text::{CHUNK, TextReader};
 
 /// Chunks that are kept.
 const MAX_LOADED: usize = 6;
+/// Chunks within one long line that are remembered.
+const MAX_HOLLOW: usize = 64 * 1024;
 /// Chunks that a page looks at itself where the survey has not been yet.
 const MAX_UNKNOWN: u32 = 4;
 
@@ -28,7 +31,7 @@ pub struct Row {
     /// Where it is.
     pub place: Place,
     /// What it says.
-    pub line: ShownLine,
+    pub line: Rc<ShownLine>,
 }
 
 /// A screen of lines.
@@ -93,6 +96,8 @@ pub(crate) struct Pager {
     judge: Judge,
     reader: TextReader,
     loaded: VecDeque<Rc<Loaded>>,
+    /// Chunks that no line begins in. To find that out of one in a long line takes reading the line.
+    hollow: HashSet<ChunkKey>,
     /// What could not be read, to be told once.
     failure: Option<String>,
     /// Chunks that may still be looked at for the page under way.
@@ -108,6 +113,10 @@ struct Loaded {
     text: Vec<u8>,
     /// Start and end of each.
     lines: Vec<(u32, u32)>,
+    /// Those that were taken apart, since a page that stands still is asked for many times.
+    parsed: RefCell<HashMap<usize, Rc<ShownLine>>>,
+    /// Those that were jumped to by goal, since one goes from match to match.
+    wanted: RefCell<Option<(Goal, Rc<[usize]>)>>,
 }
 
 /// A line that is shown.
@@ -130,6 +139,12 @@ impl Loaded {
         self.text.get(start as usize..end as usize).unwrap_or_default()
     }
 
+    fn shown(&self, number: usize) -> Rc<ShownLine> {
+        let mut parsed = self.parsed.borrow_mut();
+        let line = || Rc::new(ShownLine::of(self.line(number)));
+        Rc::clone(parsed.entry(number).or_insert_with(line))
+    }
+
     fn place(&self, number: usize) -> Place {
         let start = self.lines.get(number).map_or(0, |(start, _)| *start);
         Place { segment: self.key.segment.clone(), offset: self.base + u64::from(start) }
@@ -149,6 +164,7 @@ impl Pager {
             judge: Judge::new(Arc::new(Spec::default())),
             reader: TextReader::default(),
             loaded: VecDeque::new(),
+            hollow: HashSet::new(),
             failure: None,
             budget: 0,
         })
@@ -248,7 +264,7 @@ impl Pager {
         for cursor in rows {
             let Some(volume) = volumes.get(cursor.volume) else { continue };
             let loaded = self.load(volume, cursor.chunk);
-            let line = ShownLine::of(loaded.line(cursor.line));
+            let line = loaded.shown(cursor.line);
             page.rows.push(Row { place: loaded.place(cursor.line), line });
         }
         page
@@ -381,10 +397,13 @@ impl Pager {
 
     /// Whether a chunk has no line that is shown; `None` if that is not known yet.
     fn is_empty(&mut self, volume: &Volume, number: u64, forward: bool) -> Option<bool> {
+        let key = ChunkKey { segment: volume.key.clone(), number };
+        if self.hollow.contains(&key) {
+            return Some(true);
+        }
         if self.judge.spec.shows_all() {
             return Some(false);
         }
-        let key = ChunkKey { segment: volume.key.clone(), number };
         let known = self.survey.known(&key, forward, |tally| tally.kept == 0);
         if known.is_some() {
             return known;
@@ -410,7 +429,15 @@ impl Pager {
         }
         let key = ChunkKey { segment: volume.key.clone(), number };
         let (base, text) = match self.reader.chunk(volume, number, length) {
-            Ok(chunk) => (chunk.base, chunk.text),
+            Ok(chunk) => {
+                if chunk.text.is_empty() && growing.is_none() {
+                    if self.hollow.len() >= MAX_HOLLOW {
+                        self.hollow.clear();
+                    }
+                    self.hollow.insert(key.clone());
+                }
+                (chunk.base, chunk.text)
+            }
             Err(error) => {
                 // Told where the lines are missing, and as a notice.
                 self.failure = Some(error.to_string());
@@ -426,7 +453,15 @@ impl Pager {
             }
             start = end + 1;
         }
-        let loaded = Rc::new(Loaded { key, length: growing, base, text, lines });
+        let loaded = Rc::new(Loaded {
+            key,
+            length: growing,
+            base,
+            text,
+            lines,
+            parsed: RefCell::default(),
+            wanted: RefCell::default(),
+        });
         if self.loaded.len() >= MAX_LOADED {
             self.loaded.pop_front();
         }
@@ -489,15 +524,7 @@ impl Pager {
         forward: bool,
     ) -> Option<Sought> {
         let loaded = self.load(volume, key.number);
-        let wanted: Vec<usize> = (0..loaded.lines.len())
-            .filter(|line| {
-                let verdict = self.judge.judge(loaded.line(*line));
-                match goal {
-                    Goal::Match => verdict.found,
-                    Goal::Error => verdict.is_error(),
-                }
-            })
-            .collect();
+        let wanted = self.wanted(&loaded, goal);
         let is_there = |line: &usize| match from {
             Some(from) if forward => loaded.place(*line) > *from,
             Some(from) => loaded.place(*line) < *from,
@@ -513,6 +540,25 @@ impl Pager {
             Goal::Error => None,
         };
         Some(Sought::Found(loaded.place(*wanted.get(place)?), number))
+    }
+
+    /// The lines of a chunk that are what is sought.
+    fn wanted(&mut self, loaded: &Loaded, goal: Goal) -> Rc<[usize]> {
+        if let Some((known, wanted)) = &*loaded.wanted.borrow()
+            && *known == goal
+        {
+            return Rc::clone(wanted);
+        }
+        let is_wanted = |line: &usize| {
+            let verdict = self.judge.judge(loaded.line(*line));
+            match goal {
+                Goal::Match => verdict.found,
+                Goal::Error => verdict.is_error(),
+            }
+        };
+        let wanted: Rc<[usize]> = (0..loaded.lines.len()).filter(is_wanted).collect();
+        *loaded.wanted.borrow_mut() = Some((goal, Rc::clone(&wanted)));
+        wanted
     }
 
     /// The first line that is not before a time, as far as the capture is in the order of time.

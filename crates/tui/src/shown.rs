@@ -14,15 +14,20 @@ pub struct ShownLine {
     pub labels: Vec<(String, String)>,
     /// Structured metadata.
     pub metadata: Vec<(String, String)>,
-    /// The text. What is no entry is shown as it stands.
+    /// The text, up to [`MAX_MESSAGE`] bytes. What is no entry is shown as it stands.
     pub message: String,
+    /// Bytes of the text beyond that.
+    pub left_out: usize,
     /// Its level as a number, 0 if it has none.
     pub level: usize,
     /// Whether the bytes were not UTF-8.
     pub is_binary: bool,
-    /// The line of the file.
-    pub raw: String,
+    /// The line of the file; none where it is longer than [`MAX_MESSAGE`] bytes.
+    pub raw: Option<String>,
 }
+
+/// What is kept of a text to be shown; the whole of it stays in the capture.
+pub const MAX_MESSAGE: usize = 256 * 1024;
 
 /// Labels that name the sender, the best first.
 const SENDERS: [&str; 8] =
@@ -31,7 +36,7 @@ const SENDERS: [&str; 8] =
 impl ShownLine {
     /// Takes a line of a segment apart.
     pub(crate) fn of(line: &[u8]) -> Self {
-        let raw = String::from_utf8_lossy(line).into_owned();
+        let raw = (line.len() <= MAX_MESSAGE).then(|| String::from_utf8_lossy(line).into_owned());
         let own = |pairs: &[(std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)]| {
             pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
         };
@@ -40,22 +45,28 @@ impl ShownLine {
                 let level = level_of_labels(&parsed.labels)
                     .or_else(|| level_of_labels(&parsed.metadata))
                     .or_else(|| detect_level(parsed.message.as_bytes()).map(|l| l as usize));
+                let (message, left_out) = front(&parsed.message);
                 Self {
                     time: (parsed.timestamp.0 != i64::MIN).then_some(parsed.timestamp),
                     labels: own(&parsed.labels),
                     metadata: own(&parsed.metadata),
                     level: level.unwrap_or(0),
                     is_binary: parsed.raw.is_some(),
-                    message: parsed.message.into_owned(),
+                    message,
+                    left_out,
                     raw,
                 }
             }
-            None => Self {
-                level: detect_level(line).map_or(0, |level| level as usize),
-                message: raw.clone(),
-                raw,
-                ..Self::default()
-            },
+            None => {
+                let (message, left_out) = front(&String::from_utf8_lossy(line));
+                Self {
+                    level: detect_level(line).map_or(0, |level| level as usize),
+                    message,
+                    left_out,
+                    raw,
+                    ..Self::default()
+                }
+            }
         }
     }
 
@@ -63,5 +74,28 @@ impl ShownLine {
     pub(crate) fn sender(&self) -> Option<&str> {
         let named = SENDERS.iter().find_map(|name| self.labels.iter().find(|(n, _)| n == name));
         named.or_else(|| self.labels.first()).map(|(_, value)| value.as_str())
+    }
+}
+
+/// The part of a text that is kept, and how many bytes are not.
+fn front(text: &str) -> (String, usize) {
+    let (front, rest) = text.split_at(text.floor_char_boundary(MAX_MESSAGE));
+    (front.to_owned(), rest.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_long_lines_the_front_is_kept_and_the_rest_is_counted() {
+        let long = "\u{e4}".repeat(MAX_MESSAGE);
+        let entry = format!(r#"{{"ts":"2024-01-15T10:19:59Z","msg":"x{long}"}}"#);
+        let line = ShownLine::of(entry.as_bytes());
+        assert_eq!((line.message.len(), line.left_out), (MAX_MESSAGE - 1, MAX_MESSAGE + 2));
+        assert_eq!(line.raw, None);
+        let line = ShownLine::of(long.as_bytes());
+        assert_eq!((line.message.len(), line.left_out), (MAX_MESSAGE, MAX_MESSAGE));
+        assert_eq!(ShownLine::of(b"short").raw.as_deref(), Some("short"));
     }
 }

@@ -14,7 +14,7 @@ pub use crate::pager::{Goal, Page, Request, Row, Sought};
 pub use crate::place::{Place, SegmentKey};
 pub use crate::prompt::{Prompt, Purpose};
 pub use crate::rates::Rates;
-pub use crate::shown::ShownLine;
+pub use crate::shown::{MAX_MESSAGE, ShownLine};
 pub use crate::statistics::Statistics;
 pub use crate::survey::Progress;
 pub use crate::time::TimeStyle;

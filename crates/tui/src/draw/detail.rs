@@ -9,11 +9,12 @@ use super::overlay::window;
 use super::put;
 use super::status::NAMES;
 use crate::format::count;
-use crate::state::{ShownLine, State};
-use crate::wrap::{clean, cut};
+use crate::state::{MAX_MESSAGE, ShownLine, State};
+use crate::visible::clean;
+use crate::wrap::cut;
 
-/// No more of a message than this is laid out; Y copies all of it.
-const MAX_BYTES: usize = 256 * 1024;
+/// No more of a message than this is laid out.
+const MAX_BYTES: usize = 2 * MAX_MESSAGE;
 
 pub(super) fn draw(state: &State, top: usize, buffer: &mut Buffer) {
     let Some(row) = state.chosen() else { return };
@@ -68,13 +69,12 @@ fn text(line: &ShownLine) -> Vec<Line> {
     lines.push(Line { text: String::new(), is_field: true });
     let pretty = pretty(&line.message);
     let message = pretty.as_deref().unwrap_or(&line.message);
-    let end = message.floor_char_boundary(MAX_BYTES);
-    let (shown, rest) = message.split_at_checked(end).unwrap_or((message, ""));
     lines.extend(
-        shown.split('\n').map(|part| Line { text: clean(part, MAX_BYTES), is_field: false }),
+        message.split('\n').map(|part| Line { text: clean(part, MAX_BYTES), is_field: false }),
     );
-    if !rest.is_empty() {
-        let text = format!("... and {} more bytes", count(rest.len() as u64));
+    if line.left_out > 0 {
+        let text =
+            format!("... and {} more bytes; w writes all of it", count(line.left_out as u64));
         lines.push(Line { text, is_field: true });
     }
     lines

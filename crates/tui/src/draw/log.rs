@@ -11,9 +11,10 @@ use super::put;
 use crate::highlight::{Kind, parts};
 use crate::state::{Pattern, Row, State};
 use crate::theme::Theme;
-use crate::wrap::{clean, cut, skip, width};
+use crate::visible::clean;
+use crate::wrap::{behind_marks, cut, skip, width};
 
-/// A wrapped line takes no more than this of the message for each cell.
+/// A row takes no more than this of the message for each cell.
 const BYTES_PER_CELL: usize = 4;
 
 /// Where a row of the page is on the screen.
@@ -118,7 +119,8 @@ impl Text {
         let columns = usize::from(area.width);
         let full = 1 + width(&time) + width(&sender);
         let prefix = full.min(columns);
-        let limit = (usize::from(area.height) + 1) * columns * BYTES_PER_CELL;
+        let rows = if state.wrap { usize::from(area.height) + 1 } else { 1 };
+        let limit = (rows * columns + 1) * BYTES_PER_CELL;
         let pan = if state.wrap { 0 } else { state.pan };
         let mut message = clean(&row.line.message, limit + pan * BYTES_PER_CELL);
         if row.line.is_binary {
@@ -187,13 +189,17 @@ pub(super) fn runs(
 ) -> Vec<(Range<usize>, Style)> {
     let mut runs = Vec::new();
     let mut at = 0;
+    let whole =
+        |range: Range<usize>| behind_marks(message, range.start)..behind_marks(message, range.end);
     for (range, kind) in parts(message) {
+        let range = whole(range);
         runs.push((at..range.start, base));
         at = range.end;
         runs.push((range, base.patch(style(theme, kind))));
     }
     runs.push((at..message.len(), base));
     for found in search.into_iter().flat_map(|search| search.places(message)) {
+        let found = whole(found);
         // Cuts the match out of the runs that it lies in.
         let mut cut = Vec::with_capacity(runs.len() + 2);
         for (range, style) in runs {

@@ -215,7 +215,14 @@ impl State {
     fn copy(&mut self, raw: bool) -> Vec<Effect> {
         let Some(chosen) = self.chosen() else { return Vec::new() };
         let line = &chosen.line;
-        vec![Effect::Copy(if raw { line.raw.clone() } else { line.message.clone() })]
+        let text = if raw { line.raw.clone() } else { Some(line.message.clone()) };
+        match text.filter(|_| line.left_out == 0) {
+            Some(text) => vec![Effect::Copy(text)],
+            None => {
+                self.tell("too long for the clipboard; w exports".to_owned(), true);
+                Vec::new()
+            }
+        }
     }
 
     fn next_talkers(&mut self) {

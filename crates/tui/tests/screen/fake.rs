@@ -1,5 +1,6 @@
 //! Stands in for the loop and the capture's files: performs what a state asks for on a list of lines.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use logtap_capture::Timestamp;
@@ -19,7 +20,7 @@ const START: i64 = 1_705_313_999_000_000_000;
 /// A state, the lines behind it, and what it asked for that is not about lines.
 pub(crate) struct Fake {
     pub(crate) state: State,
-    pub(crate) lines: Vec<ShownLine>,
+    pub(crate) lines: Vec<Rc<ShownLine>>,
     pub(crate) asked: Vec<Effect>,
     pub(crate) seconds: u64,
 }
@@ -34,7 +35,8 @@ pub(crate) fn line(number: usize, level: usize, message: &str) -> ShownLine {
         message: message.into(),
         level,
         is_binary: false,
-        raw: format!("{{\"msg\":\"{message}\"}}"),
+        left_out: 0,
+        raw: Some(format!("{{\"msg\":\"{message}\"}}")),
     }
 }
 
@@ -55,6 +57,7 @@ impl Fake {
             theme: Theme { colour: true },
         };
         let state = State::new(title, width, height);
+        let lines = lines.into_iter().map(Rc::new).collect();
         let mut fake = Self { state, lines, asked: Vec::new(), seconds: 0 };
         fake.tick();
         fake
@@ -241,7 +244,10 @@ impl Fake {
             .iter()
             .skip(first)
             .take(height)
-            .map(|number| Row { place: Self::place(*number), line: self.lines[*number].clone() })
+            .map(|number| Row {
+                place: Self::place(*number),
+                line: Rc::clone(&self.lines[*number]),
+            })
             .collect();
         let behind = first + rows.len();
         Page {

@@ -192,7 +192,7 @@ fn what_is_not_about_lines_is_asked_for() {
     fake.press("yYt10:42<enter>w./out<enter>Mq");
     fake.press("<c-z><c-c>");
     let message = fake.lines[0].message.clone();
-    let raw = fake.lines[0].raw.clone();
+    let raw = fake.lines[0].raw.clone().unwrap();
     assert_eq!(
         fake.asked,
         [

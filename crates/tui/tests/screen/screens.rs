@@ -111,6 +111,43 @@ fn long_and_strange_lines() {
 }
 
 #[test]
+fn no_text_of_others_does_anything_to_the_screen() {
+    let hostile = "\u{1b}]0;t\u{7}\u{1b}[2J\u{9b}5m\u{202e}\u{200b}\u{0}\r\n\u{7f}\u{e0041}\u{301}";
+    let text = |name: &str| format!("{name}{hostile}{name}");
+    let mut shown = line(0, 5, &text("message"));
+    shown.labels = vec![("app".into(), text("sender")), (text("name"), text("value"))];
+    shown.metadata = vec![(text("key"), text("more"))];
+    let mut fake = Fake::new(
+        vec![shown, ShownLine { message: text("torn"), ..ShownLine::default() }],
+        120,
+        40,
+    );
+    fake.event(Event::Told(text("notice"), true));
+    for keys in ["", "W", "k<enter>", "<esc>L", "<esc>?", "<esc>lx", "<esc>w", "<esc>/=a"] {
+        fake.press(keys);
+        fake.event(Event::Paste(text("typed")));
+        let state = &mut fake.state;
+        state.statistics.talkers = vec![(text("talker"), 9)];
+        state.statistics.redaction = Some(text("redaction"));
+        state.title.directory = text("directory");
+        state.progress.damaged = Some(text("damaged"));
+        let cells = fake.cells();
+        let symbols: Vec<&str> =
+            cells.content().iter().map(ratatui::buffer::Cell::symbol).collect();
+        let bad = |symbol: &&&str| {
+            symbol.chars().any(|c| {
+                c.is_control()
+                    || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{e0000}'..='\u{e0fff}')
+            })
+        };
+        assert_eq!(symbols.iter().find(bad), None, "after {keys}");
+        // It is made visible, not left out.
+        let all = symbols.concat();
+        assert!(all.contains("\u{241b}]0;t\u{2407}") || keys.ends_with('?'), "after {keys}: {all}");
+    }
+}
+
+#[test]
 fn standing_still_while_lines_come() {
     let mut fake = Fake::with_lines(1000, 80, 12);
     fake.press("uuma");
@@ -146,9 +183,10 @@ fn a_screen_of_any_size_is_drawn() {
     for keys in ["", "?", "<esc>L", "<esc><enter>", "<esc>/abc"] {
         fake.press(keys);
         for width in [1, 2, 5, 20, 39, 40, 41, 65, 66, 200] {
-            for height in 1..40 {
+            // Where something comes or goes, and one less.
+            for height in [1, 2, 3, 4, 7, 8, 12, 13, 14, 24, 35, 36] {
                 fake.event(Event::Resize(width, height));
-                fake.screen();
+                fake.cells();
             }
         }
         fake.event(Event::Resize(80, 24));
