@@ -13,6 +13,9 @@ use crate::support::compile::{compile, compile_go};
 use crate::support::machine::{glibc_roots, require, skip};
 use crate::support::workspace::{Workspace, command, lean, library, logtap};
 
+/// Raw targets.
+mod raw;
+
 /// The exit code and the report of `logtap doctor --json`.
 fn doctor(words: &[&str]) -> (Option<i32>, Value) {
     let output =

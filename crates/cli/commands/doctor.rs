@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use logtap_doctor::application::{self, ApplicationReport};
 use logtap_doctor::executable::{self, ProgramReport};
+use logtap_doctor::raw::RawReport;
 use logtap_doctor::ring::RingReport;
 use logtap_doctor::running::{self, RunningReport, State};
 use logtap_doctor::settings::Asked;
@@ -273,9 +274,7 @@ fn of_running(process: &RunningReport) -> Vec<String> {
     let state = match process.state {
         State::Tapped => "tapped",
         State::Ready => "the library is ready, nothing has been written to a tapped stream",
-        State::Raw => {
-            "its copies go to the target below as raw bytes; who reads them knows what arrives"
-        }
+        State::Raw => "its copies go to the target below as raw bytes",
         State::Inert => "the library is loaded and inert",
         State::NotLoaded => "not tapped: the library is not loaded",
     };
@@ -304,7 +303,35 @@ fn of_running(process: &RunningReport) -> Vec<String> {
         process.tapped_files.iter().map(|path| row("tapped file", &path.display().to_string())),
     );
     lines.extend(process.tap.iter().flat_map(of_tap));
+    lines.extend(process.raw.iter().flat_map(of_raw));
     lines
+}
+
+fn of_raw(raw: &RawReport) -> Vec<String> {
+    let opened = match (raw.opened, raw.reconnects) {
+        (0, _) => "never opened".to_owned(),
+        (_, 0) => "opened once".to_owned(),
+        (_, again) => format!("opened, and {} again", plural(again, "time")),
+    };
+    let lost = match raw.lost_records {
+        0 => "nothing lost".to_owned(),
+        records => format!("{} of {} LOST", size(raw.lost_bytes), plural(records, "write")),
+    };
+    vec![
+        row(
+            "written",
+            &format!("{} ({})", plural(raw.taken_records, "write"), size(raw.taken_bytes)),
+        ),
+        row("target", &opened),
+        row(
+            "",
+            &format!(
+                "{} delivered, {} waiting, {lost}",
+                size(raw.delivered_bytes),
+                size(raw.waiting_bytes)
+            ),
+        ),
+    ]
 }
 
 fn of_tap(tap: &TapReport) -> Vec<String> {

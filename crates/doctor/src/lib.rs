@@ -13,6 +13,7 @@ mod locks;
 mod memory;
 pub mod preloads;
 pub mod proc;
+pub mod raw;
 pub mod ring;
 pub mod running;
 pub mod settings;

@@ -104,7 +104,8 @@ pub(crate) fn command_line(process: u32) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
-fn read(process: u32, name: &str) -> io::Result<Vec<u8>> {
+/// A file of /proc of a process, up to a limit.
+pub(crate) fn read(process: u32, name: &str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(format!("/proc/{process}/{name}"))?.take(FILE_LIMIT).read_to_end(&mut bytes)?;
     Ok(bytes)

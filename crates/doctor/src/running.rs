@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::executable::{self, ProgramReport};
 use crate::preloads::{self, Preload};
 use crate::proc::Process;
+use crate::raw::{self, RawReport};
 use crate::settings::{self, Asked};
 use crate::tap::{self, TapReport};
 use crate::{DoctorError, Finding, text};
@@ -38,6 +39,8 @@ pub struct RunningReport {
     pub tapped_files: Vec<PathBuf>,
     /// Its tap directory, with the rings that it maps.
     pub tap: Option<TapReport>,
+    /// What it counts of a `socket:` or `file:` target.
+    pub raw: Option<RawReport>,
 }
 
 /// How far the library got in a process.
@@ -48,7 +51,7 @@ pub enum State {
     Tapped,
     /// It is ready, and has no ring yet.
     Ready,
-    /// Its copies go to a file or socket of the user's; what arrives there cannot be seen from here.
+    /// Its copies go to a file or socket of the user's; what it counts of them is in [`RunningReport::raw`].
     Raw,
     /// It is loaded and does nothing.
     Inert,
@@ -150,6 +153,14 @@ pub fn check(process: u32, ours: &[u8]) -> Result<(RunningReport, Vec<Finding>),
         }
         _ => None,
     };
+    let raw = match (state, &asked.raw_target) {
+        (State::Raw, Some(target)) => {
+            let (report, found) = raw::check(&process, target);
+            findings.extend(found);
+            report
+        }
+        _ => None,
+    };
     if state == State::Ready {
         findings.push(Finding::warning("no_ring", "the library is ready; the process has no ring, since it owns no tapped stream or has written nothing to one"));
     }
@@ -172,6 +183,7 @@ pub fn check(process: u32, ours: &[u8]) -> Result<(RunningReport, Vec<Finding>),
         stderr: descriptor(2),
         tapped_files,
         tap,
+        raw,
         executable: process.executable,
     };
     Ok((report, findings))
