@@ -20,6 +20,20 @@ fn main() -> std::io::Result<()> {
     put("frame", "stdout", &frame("", 0, b"hello\n"))?;
     put("frame", "file", &frame("/var/log/app.log", FLAG_MORE, b"half of a line"))?;
     put("frame", "note", &frame("", FLAG_NOTE, b"\x01/bin/true"))?;
+    let page: Vec<u8> = [
+        logtap_wire::raw::RAW_MAGIC,
+        u64::from(logtap_wire::VERSION) | u64::from(logtap_wire::raw::KIND_SOCKET) << 32,
+        10,
+        1000,
+        1,
+        100,
+        800,
+        2,
+    ]
+    .iter()
+    .flat_map(|word| word.to_ne_bytes())
+    .collect();
+    put("raw_page", "socket", &page)?;
     let batch = batch();
     let (mut json, mut message) = (Vec::new(), Vec::new());
     encode_push_json(&batch, &mut json);

@@ -4,6 +4,7 @@ mod clients;
 mod control;
 mod limits;
 mod many;
+mod raw;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;

@@ -64,7 +64,7 @@ fn thousands_of_clients_and_silent_ones_are_all_heard() {
 }
 
 /// 64 MiB, or 4 GiB where tests may take long.
-fn endless() -> u64 {
+pub(super) fn endless() -> u64 {
     if std::env::var_os("LOGTAP_LONG_TESTS").is_some() { 4 << 30 } else { 64 << 20 }
 }
 

@@ -7,7 +7,7 @@ use logtap_wire::record::RecordHeader;
 use logtap_wire::ring::{ARENA_SIZE, MAX_STREAMS, SLOT_STDOUT, STARTER};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use crate::memory_sink::{memory, wait_until};
+use crate::memory_sink::{memory, skip, wait_until};
 use crate::raw_ring::{RawRing, SMALL, with_line};
 use crate::running::Running;
 use crate::writer::Writer;
@@ -152,8 +152,7 @@ fn a_ring_full_of_empty_lines_takes_little_memory() {
 fn a_ring_of_another_user_is_read_if_it_may_be_and_else_counted() {
     use std::os::unix::fs::PermissionsExt as _;
     if !rustix::process::geteuid().is_root() {
-        // Nobody else can make files of another user.
-        return;
+        return skip("only root can make files of another user");
     }
     let parent = memory();
     let mode = |path: &Path, mode| {
