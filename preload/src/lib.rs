@@ -16,6 +16,25 @@
 //!  state, clock, elf, original, syscall        no libc below this line either
 //! ```
 //!
+//! # What the kernel is asked
+//!
+//! With a `tap:` target nothing at a write, tapped or not, whose descriptor is known. What there is besides:
+//!
+//! | when | calls |
+//! |---|---|
+//! | at start | some thirty: directory, control page and streams are looked at, and the process that owns a tapped stream makes its starter ring |
+//! | a descriptor that was not seen since its number was closed, opened or duplicated, or whose tapped class has expired (the collector's epoch, some 100 ms; without one every 1,024 tapped writes) | `statx`; `getpid`, because a child of vfork must not remember what it sees in its parent's memory; with files configured `readlinkat` (without `/proc`: a `statx` of each plain name); `fcntl` where it would be suppressed |
+//! | the first such look or tapped write of a forked child | `getpid` (twice) and `getppid`; with a ring a `statx` of `/proc/self/ns/pid`: in another pid namespace the ring is not the child's. A grandchild whose parent never wrote asks up to eight times before it is sure |
+//! | a `dup` where stdout and stderr are one object | `getpid` |
+//! | a ring made while the program runs (a full one after 16 KiB, one more where most lanes are stuck or the table of files is full; at most 16) | signals held and released; `statx` of the directory, which must still be the same, and of `/proc/self/ns/pid`; `prlimit64`, `openat`, `fcntl`, `close`, `fchmod`, `flock`, `fallocate`, `mmap`, two `madvise`, `geteuid`, `readlinkat`, `renameat2`, `close`, two `getpid` |
+//! | every 64th write that finds the ring full and lanes held | `statx` of `/proc/self/ns/pid`, `kill` with signal 0 for each holder |
+//! | `wait:MS` and a full ring | `nanosleep` |
+//! | no ring can be made | signals held and released, a `statx` of the directory and of `/proc/self/ns/pid`, `socket`, `sendmsg`, `close` for each write |
+//! | `sendfile` and its relatives into a tapped stream | `pread64` of what was sent |
+//!
+//! A `socket:` target costs five calls a write (six off the first thread), a `file:` target four; `targets` says for what.
+//! After a call that may have entered a sandbox there are none at all.
+//!
 //! The shipped library is built by `cargo preload` (profile `preload`: no_std, no imports); an ordinary build of
 //! this package exports nothing and only serves its tests.
 

@@ -169,6 +169,13 @@ fn first_question() -> Writer {
     Writer { process: crate::syscall::process_id(), holder: (word >> 32) as u32 }
 }
 
+/// Whether a thread of this number proves by it alone that its process has its own memory: the first thread has the number of
+/// its process, which no child of vfork can have while that one lives.
+pub(crate) fn is_first_thread(thread: u32) -> bool {
+    let owner = process_page().map_or(0, |page| page.owner.load(Ordering::Relaxed) as u32);
+    thread != 0 && thread == owner
+}
+
 /// Whether what this process learns of itself may be kept in its memory: not in a child of vfork, whose memory
 /// is its parent's. Asks the kernel; call it only where that is allowed.
 #[cold]

@@ -23,6 +23,7 @@ pub(crate) struct Errno(pub(crate) i32);
 
 pub(crate) const EINTR: Errno = Errno(4);
 pub(crate) const ESRCH: Errno = Errno(3);
+pub(crate) const EBADF: Errno = Errno(9);
 pub(crate) const EAGAIN: Errno = Errno(11);
 pub(crate) const ENOENT: Errno = Errno(2);
 

@@ -4,6 +4,21 @@
 //! closed at exec, and used only after a look at what it is; nothing is ever waited for (but for `wait:`, and for a
 //! bounded moment at the program's end); after a sandbox call nothing is sent any more, and all is counted.
 //!
+//! # What a write costs
+//!
+//! `socket:` holds and releases the thread's signals (two `rt_sigprocmask`), or a handler that jumps away would leave the
+//! right to send with a thread that knows nothing of it; asks for the thread's number (`gettid`), which proves to others
+//! that it still sends, and, on the first thread, that this is no child of vfork (others ask `getpid`); looks what the
+//! descriptor is now (`fstat`), or lines would go into a socket of the application's; and sends (`sendmsg`).
+//!
+//! `file:` looks at the descriptor (`fstat`) and at the name (`statx`), or lines would go into a file that was rotated away
+//! and may be compressed and removed already; asks for the limit of file sizes (`prlimit64`), beyond which the kernel ends
+//! the process with SIGXFSZ, and which others may lower at any time; and writes (`writev`).
+//!
+//! What was rejected: to remember any of these answers between two writes. Descriptors, names and limits change without the
+//! library's being told (by system calls that pass libc, by other processes), and a wrong answer writes into a file
+//! or socket that is not ours, loses lines, or ends the program. `tap:` needs none of it.
+//!
 //! A child of vfork runs in its parent's memory with descriptors of its own. It touches nothing that the two share
 //! but the counts.
 

@@ -67,6 +67,7 @@ pub(crate) mod number {
     pub(crate) const COPY_FILE_RANGE: usize = 285;
     pub(crate) const PWRITEV2: usize = 287;
     pub(crate) const STATX: usize = 291;
+    pub(crate) const FSTAT: usize = 80;
     pub(crate) const IO_URING_SETUP: usize = 425;
     pub(crate) const CLOSE_RANGE: usize = 436;
     pub(crate) const OPENAT2: usize = 437;

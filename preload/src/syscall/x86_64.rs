@@ -67,6 +67,7 @@ pub(crate) mod number {
     pub(crate) const COPY_FILE_RANGE: usize = 326;
     pub(crate) const PWRITEV2: usize = 328;
     pub(crate) const STATX: usize = 332;
+    pub(crate) const FSTAT: usize = 5;
     pub(crate) const IO_URING_SETUP: usize = 425;
     pub(crate) const CLOSE_RANGE: usize = 436;
     pub(crate) const OPENAT2: usize = 437;

@@ -72,7 +72,8 @@ pub(super) fn waiting() -> u64 {
 /// Takes a copy of a write. Returns how many bytes of it.
 pub(super) fn copy(line: usize, parts: &[Part], length: usize) -> usize {
     let Some(queue) = queue() else { return 0 };
-    if is_vfork_child() {
+    let thread = streams::thread_id();
+    if !state::is_first_thread(thread) && is_vfork_child() {
         return send_apart(&queue, parts, length);
     }
     let patience = match state::on_full() {
@@ -83,7 +84,7 @@ pub(super) fn copy(line: usize, parts: &[Part], length: usize) -> usize {
     let mut from = 0;
     while from < length {
         let piece = piece(parts, from, length);
-        taken += put(&queue, line, &piece, patience);
+        taken += put(&queue, thread, line, &piece, patience);
         from += piece.length;
     }
     taken
@@ -92,11 +93,11 @@ pub(super) fn copy(line: usize, parts: &[Part], length: usize) -> usize {
 /// Takes a write instead of its original: only if a sink is there and all of it fits.
 pub(super) fn suppress(line: usize, parts: &[Part], length: usize) -> bool {
     let Some(queue) = queue() else { return false };
-    if length > queue.size() / 2 || is_vfork_child() {
+    let thread = streams::thread_id();
+    if length > queue.size() / 2 || !state::is_first_thread(thread) && is_vfork_child() {
         return false;
     }
     let _signals = SignalsHeld::new();
-    let thread = streams::thread_id();
     if !is_sink_there(&queue, thread) {
         return false;
     }
@@ -160,9 +161,8 @@ fn wait(queue: &Queue, outcome: Outcome, left: u64) -> Option<u64> {
 }
 
 /// Puts what fits of a piece into the queue, and sends. Returns how many bytes were taken.
-fn put(queue: &Queue, line: usize, piece: &Piece<'_>, patience: u64) -> usize {
+fn put(queue: &Queue, thread: u32, line: usize, piece: &Piece<'_>, patience: u64) -> usize {
     let mut signals = Some(SignalsHeld::new());
-    let thread = streams::thread_id();
     let nowhere = AtomicU8::new(0);
     let state = queue.head().lines.get(line).unwrap_or(&nowhere);
     let reserve = queue.size() as u64 / 8;
