@@ -35,10 +35,16 @@ mod compiled;
 mod doctor;
 /// Programs in Python, Perl, Ruby, PHP, JavaScript, Java and the shells.
 mod interpreted;
+/// Receivers that are killed at any moment, and an account of every line.
+mod kills;
 /// What the receiver tells others, and its configuration files.
 mod notifications;
+/// What the predecessor makes of our captures.
+mod old_readers;
 /// Library, collector and receiver as programs of their own.
 mod parts;
+/// The disk cap at every moment.
+mod recv_cap;
 /// The receiver on a disk that fails or is stuck, and with a clock that is set.
 mod recv_faults;
 /// The receiver on a full disk, at its cap, killed, wrongly set.

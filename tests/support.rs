@@ -12,11 +12,15 @@ pub(crate) mod difference;
 pub(crate) mod faulty_disk;
 /// Programs that the machine may lack: found, or the test is skipped and says so.
 pub(crate) mod machine;
+/// A capture as the predecessor reads it, as far as that is known.
+pub(crate) mod predecessor;
 /// Requests to a receiver.
 pub(crate) mod pushing;
 /// Receivers of one test, and what is left of them.
 pub(crate) mod receiving;
 /// Running a program on pipes or on a terminal, to its end.
 pub(crate) mod running;
+/// Sources of numbered lines at full speed, and a receiver for them.
+pub(crate) mod senders;
 /// A fresh directory per test, and the `logtap` command.
 pub(crate) mod workspace;

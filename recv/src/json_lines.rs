@@ -221,9 +221,9 @@ impl Lines {
                 _ = stop_rx.changed() => Ok(0),
             };
             let ended = !matches!(read, Ok(size) if size > 0);
+            let is_too_much = share.set(held.len()) || held.len() >= MAX_LINE;
             let whole = memchr::memrchr(b'\n', &held).map_or(0, |place| place + 1);
-            let ready =
-                if ended || (whole == 0 && held.len() >= MAX_LINE) { held.len() } else { whole };
+            let ready = if ended || (whole == 0 && is_too_much) { held.len() } else { whole };
             if ready > 0 {
                 let rest = held.split_off(ready);
                 let lines = std::mem::replace(&mut held, rest);

@@ -267,8 +267,8 @@ impl Meters {
         put("logtap_rotation_total", "counter", "Segments closed.", &rotations);
         let cap = status.disk_cap.unwrap_or(0);
         for (name, help, value) in [
-            ("logtap_disk_cap_bytes", "Bytes that the data files may take; 0 for no cap.", cap),
-            ("logtap_disk_usage_bytes", "Bytes of the capture's data files.", store.disk_bytes()),
+            ("logtap_disk_cap_bytes", "Bytes that its files may take; 0 for no cap.", cap),
+            ("logtap_disk_usage_bytes", "Bytes of the capture's files.", store.disk_bytes()),
             ("logtap_push_bytes_in_flight", "Bytes of push bodies held in memory.", in_flight),
             ("logtap_push_bytes_budget", "Bytes of push bodies that may be held.", budget),
             ("logtap_active_connections", "Open connections.", self.connections.get()),

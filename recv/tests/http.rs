@@ -129,13 +129,13 @@ fn what_is_too_large_or_too_much_is_not_taken() {
 
 #[test]
 fn a_capture_without_room_puts_senders_off() {
-    let writer = WriterOptions { disk_cap: Some(300), ..WriterOptions::default() };
+    let writer = WriterOptions { disk_cap: Some(20_000), ..WriterOptions::default() };
     let receiver = Receiver::start(Config::default(), StoreOptions { writer });
     assert_eq!(receiver.push(JSON, json("fits").as_bytes()).0, 204);
-    let (status, head, text) = receiver.push(JSON, json(&"x".repeat(300)).as_bytes());
+    let (status, head, text) = receiver.push(JSON, json(&"x".repeat(20_000)).as_bytes());
     assert_eq!(status, 429);
     assert!(head.contains("retry-after: 5"), "{head}");
-    assert!(text.contains("disk cap of 300 bytes is reached"), "{text}");
+    assert!(text.contains("disk cap of 20000 bytes is reached"), "{text}");
     assert_eq!(receiver.text().lines().count(), 1);
 }
 

@@ -6,6 +6,7 @@ mod receiver;
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
 
 use logtap_loki::compress_gzip;
 use logtap_recv::{Config, LineSource, StoreOptions, WriterOptions};
@@ -59,10 +60,10 @@ fn otlp_is_answered_in_its_own_form() {
 
 #[test]
 fn overload_is_told_to_senders_of_otlp_too() {
-    let writer = WriterOptions { disk_cap: Some(300), ..WriterOptions::default() };
+    let writer = WriterOptions { disk_cap: Some(20_000), ..WriterOptions::default() };
     let options = StoreOptions { writer };
     let receiver = Receiver::start(Config::default(), options);
-    let large = OTLP.replace("hello", &"x".repeat(1000));
+    let large = OTLP.replace("hello", &"x".repeat(30_000));
     let (status, head, body) = receiver.post("/v1/logs", JSON, large.as_bytes());
     assert_eq!(status, 429);
     assert!(head.contains("retry-after: 5") && body.contains("disk cap"), "{head}{body}");
@@ -158,6 +159,26 @@ fn talos_sends_by_tcp() {
     assert_eq!(text.matches("\"msg\":\"line ").count(), 2000);
     assert!(text.contains("\"msg\":\"{\\\"msg\\\":\\\"cut\"}"), "what was cut is there");
     assert_eq!(text.matches('x').count(), 3 << 20, "so are all bytes of the long line");
+}
+
+#[test]
+fn lines_that_never_end_do_not_pile_up() {
+    const LENGTH: usize = 900 << 10;
+    let (receiver, tcp, _) = with_lines();
+    // Each of them might be held by itself; all together are more than is held.
+    let mut streams: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(tcp).unwrap()).collect();
+    for stream in &mut streams {
+        stream.write_all(&vec![b'x'; LENGTH]).unwrap();
+    }
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while receiver.store.counts().lines == 0 {
+        assert!(Instant::now() < deadline, "nothing was stored before a line has ended");
+    }
+    let count = streams.len();
+    drop(streams);
+    while receiver.store.counts().bytes < (count * LENGTH) as u64 {
+        assert!(Instant::now() < deadline, "not all was stored");
+    }
 }
 
 #[test]

@@ -1,10 +1,13 @@
-//! The writer's view of a directory: its metadata, its closed segments and what they take on disk.
+//! The writer's view of a directory: its metadata, its closed segments, and what all of it takes on disk.
 //!
-//! Shared by the writer and the thread that compresses. Every change is put on disk as a whole.
+//! Shared by the writer and the thread that compresses. Every change is put on disk as a whole. A segment
+//! that is removed is counted exactly once, whenever the process is killed: its file goes first, then the
+//! metadata counts it and names it, then the index forgets it. What the index still names, is not there
+//! and is not named by the metadata either, the next start counts ([`Catalog::forget`]).
+
+mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use logtap_loki::Labels;
@@ -16,9 +19,11 @@ use crate::index::{
 };
 use crate::layout::{INDEX, METADATA, SegmentName, finished_file, is_dated, raw_file};
 use crate::metadata::{Metadata, Redaction, Removed};
-use crate::replace::replace_file;
-use crate::retention::segments_to_remove;
+use crate::replace::{remove_if_there, replace_file};
 use crate::timestamp::Timestamp;
+
+pub(crate) use room::Limits;
+use room::{Room, Texts};
 
 /// Label names, and values of each, of which the lines that were removed are counted apart.
 const MAX_REMOVED_NAMES: usize = 64;
@@ -32,10 +37,10 @@ pub(crate) struct Catalog {
     closed: Vec<Closed>,
     /// How often each pattern was replaced before the capture was opened.
     counts_before: BTreeMap<String, u64>,
-    /// Bytes of the file that the compressing thread is writing.
-    pub(crate) partial: u64,
     /// Times that a closed segment could not be entered into the index or compressed.
     pub(crate) failures: u64,
+    limits: Limits,
+    room: Room,
 }
 
 /// A segment that will not grow.
@@ -43,17 +48,40 @@ pub(crate) struct Catalog {
 pub(crate) struct Closed {
     pub(crate) entry: IndexEntry,
     pub(crate) disk_bytes: u64,
+    /// What its line in the index takes.
+    entry_bytes: u64,
+}
+
+/// Which of the two files about the segments are to be written.
+#[derive(Clone, Copy, Debug)]
+enum Books {
+    Index,
+    Metadata,
+    Both,
+}
+
+impl Closed {
+    pub(crate) fn new(entry: IndexEntry, disk_bytes: u64) -> Self {
+        let entry_bytes = render_index([&entry].into_iter()).len() as u64;
+        Self { entry, disk_bytes, entry_bytes }
+    }
 }
 
 impl Catalog {
-    pub(crate) fn new(directory: &Path, metadata: Metadata, closed: Vec<Closed>) -> Self {
+    pub(crate) fn new(
+        directory: &Path,
+        metadata: Metadata,
+        closed: Vec<Closed>,
+        limits: Limits,
+    ) -> Self {
         let mut catalog = Self {
             directory: directory.to_owned(),
             metadata,
             closed: Vec::new(),
             counts_before: BTreeMap::new(),
-            partial: 0,
             failures: 0,
+            limits,
+            room: Room::found(directory),
         };
         for segment in closed {
             catalog.insert(segment);
@@ -61,14 +89,24 @@ impl Catalog {
         catalog
     }
 
-    /// Adds a segment that was just closed.
+    /// Writes what a start has learned, if it is more than what is there.
+    pub(crate) fn save_found(&mut self, found_losses: bool) -> Result<(), CaptureError> {
+        let known = std::fs::read(self.directory.join(INDEX)).unwrap_or_default();
+        match known == self.index() {
+            _ if found_losses => self.save(Books::Both, false),
+            true => Ok(()),
+            false => self.save(Books::Index, false),
+        }
+    }
+
+    /// Adds the segment that was growing, which is closed now.
     pub(crate) fn add(&mut self, stem: &str, stats: SegmentStats) {
         let disk_bytes = stats.bytes();
-        let entry = stats.into_entry(raw_file(stem));
-        self.insert(Closed { entry, disk_bytes });
+        self.room.settle_active(0);
+        self.insert(Closed::new(stats.into_entry(raw_file(stem)), disk_bytes));
         // What cannot be written now, on a full disk, is written with the next change, and at the end
         // it has to be. Until then readers read the segment instead of the index.
-        if self.save_index().and_then(|()| self.save_metadata()).is_err() {
+        if self.save(Books::Both, false).is_err() {
             self.failures += 1;
         }
     }
@@ -90,14 +128,25 @@ impl Catalog {
         self.closed.iter().any(|segment| segment.entry.file == file)
     }
 
-    /// Notes that a segment is compressed now.
-    pub(crate) fn set_finished(&mut self, stem: &str, disk_bytes: u64) -> Result<(), CaptureError> {
-        let file = raw_file(stem);
-        if let Some(segment) = self.closed.iter_mut().find(|segment| segment.entry.file == file) {
-            segment.entry.file = finished_file(stem);
-            segment.disk_bytes = disk_bytes;
+    /// Notes that a segment is compressed now, and has its finished file beside the raw one; removes the
+    /// raw one.
+    pub(crate) fn finish(&mut self, stem: &str, finished_bytes: u64) -> Result<(), CaptureError> {
+        let (raw, finished) = (raw_file(stem), finished_file(stem));
+        if let Some(segment) = self.closed.iter_mut().find(|segment| segment.entry.file == raw) {
+            let Closed { entry, disk_bytes, .. } = segment;
+            *segment =
+                Closed::new(IndexEntry { file: finished.clone(), ..entry.clone() }, *disk_bytes);
         }
-        self.save_index()
+        // The raw file goes also if the index cannot be written: on a full disk its room is needed, and
+        // what the index says about the one is true for the other.
+        let indexed = self.save(Books::Index, false);
+        remove_if_there(&self.directory.join(&raw))?;
+        self.room.settle_partial();
+        if let Some(segment) = self.closed.iter_mut().find(|segment| segment.entry.file == finished)
+        {
+            segment.disk_bytes = finished_bytes;
+        }
+        indexed
     }
 
     /// Names of the segments of ours that are not compressed yet.
@@ -116,11 +165,6 @@ impl Catalog {
         self.closed.iter().filter_map(|segment| SegmentName::parse(&segment.entry.file))
     }
 
-    /// Bytes of all data files but the active one.
-    pub(crate) fn disk_bytes(&self) -> u64 {
-        self.closed.iter().map(|segment| segment.disk_bytes).sum::<u64>() + self.partial
-    }
-
     /// The last stored line of each source, as far as closed segments know.
     pub(crate) fn sources(&self) -> Sources {
         let mut sources = self.metadata.sources.clone();
@@ -130,27 +174,6 @@ impl Catalog {
             }
         }
         sources
-    }
-
-    /// Removes as many of the oldest segments as it takes to keep `active` bytes within the cap.
-    pub(crate) fn make_room(&mut self, active: u64, cap: u64) -> Result<(), CaptureError> {
-        let kept = active.saturating_add(self.partial);
-        if self.disk_bytes().saturating_add(active) <= cap {
-            return Ok(());
-        }
-        let sizes: Vec<u64> = self.closed.iter().map(|segment| segment.disk_bytes).collect();
-        match segments_to_remove(&sizes, kept, cap) {
-            Some(count) => self.remove_oldest(count),
-            None => Err(CaptureError::CapReached { directory: self.directory.clone(), cap }),
-        }
-    }
-
-    /// Whether `active` bytes are within the cap as things are.
-    pub(crate) fn has_room(&self, active: u64, cap: u64) -> Result<(), CaptureError> {
-        if self.disk_bytes().saturating_add(active) <= cap {
-            return Ok(());
-        }
-        Err(CaptureError::CapReached { directory: self.directory.clone(), cap })
     }
 
     /// Counts lines that are dropped.
@@ -166,32 +189,6 @@ impl Catalog {
     /// The removed lines for each label value, over the capture's whole life.
     pub(crate) fn removed_labels(&self) -> &LabelCounts {
         &self.metadata.removed_labels
-    }
-
-    /// Removes the oldest segment; false if there is none.
-    pub(crate) fn remove_one(&mut self) -> Result<bool, CaptureError> {
-        if self.closed.is_empty() {
-            return Ok(false);
-        }
-        self.remove_oldest(1).map(|()| true)
-    }
-
-    fn remove_oldest(&mut self, count: usize) -> Result<(), CaptureError> {
-        for _ in 0..count.min(self.closed.len()) {
-            let Some(segment) = self.closed.first() else { break };
-            let path = self.directory.join(&segment.entry.file);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(CaptureError::io("remove", &path)(error));
-                }
-                _ => {
-                    let segment = self.closed.remove(0);
-                    self.forget(&segment.entry);
-                }
-            }
-        }
-        self.save_index()?;
-        self.save_metadata()
     }
 
     /// Counts a segment that is gone, and keeps what must outlive it.
@@ -235,23 +232,25 @@ impl Catalog {
 
     /// Says that lines are being written.
     pub(crate) fn go_live(&mut self) -> Result<(), CaptureError> {
-        let live =
-            Metadata { stopped: None, total_lines: 0, total_bytes: 0, ..self.metadata.clone() };
-        self.save(METADATA, &live.render(), false)?;
-        self.metadata = live;
-        Ok(())
+        let Metadata { stopped, total_lines, total_bytes, .. } = self.metadata;
+        self.metadata.stopped = None;
+        self.metadata.total_lines = 0;
+        self.metadata.total_bytes = 0;
+        self.save(Books::Metadata, false).inspect_err(|_| {
+            self.metadata.stopped = stopped;
+            self.metadata.total_lines = total_lines;
+            self.metadata.total_bytes = total_bytes;
+        })
     }
 
     /// Ends the capture.
     pub(crate) fn stop(&mut self, now: Timestamp) -> Result<&Metadata, CaptureError> {
+        if !self.closed.is_empty() {
+            self.save(Books::Index, true)?;
+        }
         // A capture that had ended and got no line since then has not ended again.
         self.metadata.stopped.get_or_insert(now);
-        self.metadata.total_lines = self.closed.iter().map(|segment| segment.entry.lines).sum();
-        self.metadata.total_bytes = self.closed.iter().map(|segment| segment.entry.bytes).sum();
-        if !self.closed.is_empty() {
-            self.save(INDEX, &self.index(), true)?;
-        }
-        self.save(METADATA, &self.metadata.render(), true)?;
+        self.save(Books::Metadata, true)?;
         Ok(&self.metadata)
     }
 
@@ -260,20 +259,33 @@ impl Catalog {
         (self.closed.len(), self.names().filter(|name| name.finished).count())
     }
 
-    pub(crate) fn save_index(&self) -> Result<(), CaptureError> {
-        self.save(INDEX, &self.index(), false)
+    /// Bytes of the data files.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        self.closed.iter().map(|segment| segment.disk_bytes).sum::<u64>() + self.room.data()
     }
 
-    pub(crate) fn save_metadata(&self) -> Result<(), CaptureError> {
-        self.save(METADATA, &self.metadata.render(), false)
+    /// Tells the metadata on disk of what has changed.
+    pub(crate) fn save_metadata(&mut self) -> Result<(), CaptureError> {
+        self.save(Books::Metadata, false)
+    }
+
+    /// Replaces the index, the metadata or both, the metadata first.
+    fn save(&mut self, books: Books, durable: bool) -> Result<(), CaptureError> {
+        let Texts { metadata, index } = self.render_within_cap(books)?;
+        if let Some(text) = metadata {
+            replace_file(&self.directory, METADATA, &text, durable)?;
+            self.room.metadata = text.len() as u64;
+        }
+        if let Some(text) = index {
+            replace_file(&self.directory, INDEX, &text, durable)?;
+            self.room.index = text.len() as u64;
+            self.metadata.removed_files.clear();
+        }
+        Ok(())
     }
 
     fn index(&self) -> Vec<u8> {
         render_index(self.closed.iter().map(|segment| &segment.entry))
-    }
-
-    fn save(&self, name: &str, text: &[u8], durable: bool) -> Result<(), CaptureError> {
-        replace_file(&self.directory, name, text, durable)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use crate::catalog::Catalog;
 use crate::error::CaptureError;
 use crate::layout::{PARTIAL, finished_file, raw_file};
-use crate::replace::{create, sync_directory};
+use crate::replace::{create, remove_if_there, sync_directory};
 use crate::seekable::compress;
 
 /// The thread and the way to it.
@@ -73,7 +73,7 @@ fn run(
     let finish = |stem: &str| {
         let outcome = finish_segment(directory, catalog, stem, level);
         let mut catalog = lock_catalog(catalog);
-        catalog.partial = 0;
+        catalog.settle_partial();
         catalog.failures += u64::from(outcome.is_err());
         outcome
     };
@@ -106,42 +106,41 @@ fn finish_segment(
     let raw = directory.join(raw_file(stem));
     let finished = directory.join(finished_file(stem));
     let partial = directory.join(format!("{}{PARTIAL}", finished_file(stem)));
-    if !lock_catalog(catalog).is_raw(stem) {
-        return Ok(());
-    }
+    let mut failure = None;
+    let claim = |bytes| match lock_catalog(catalog).claim_partial(stem, bytes) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(io::Error::other("it is gone")),
+        Err(error) => {
+            failure = Some(error);
+            Err(io::Error::other("no room"))
+        }
+    };
     let packed = (|| {
         let from = File::open(&raw)?;
         let mut to = BufWriter::new(create(&partial)?);
-        let size = compress(from, &mut to, level, |bytes| lock_catalog(catalog).partial = bytes)?;
+        let size = compress(from, &mut to, level, claim)?;
         to.flush()?;
         to.get_ref().sync_all()?;
         Ok(size)
     })();
-    let size = match packed {
-        Ok(size) => size,
-        Err(source) => {
-            let failure = CaptureError::io("compress", &raw)(source);
-            let removed = fs::remove_file(&partial);
-            // The disk cap may have taken the segment in the meantime, and then it is no failure.
-            let gone = removed.is_err() && !lock_catalog(catalog).is_raw(stem);
-            return if gone { Ok(()) } else { Err(failure) };
-        }
-    };
+    let packed =
+        packed.map_err(|error| failure.unwrap_or(CaptureError::io("compress", &raw)(error)));
+    // The disk cap may take the segment at any time, and then there is nothing left to do: under its lock
+    // it is either here, raw, or gone with all of its files.
+    let held = lock_catalog(catalog);
+    if !held.is_raw(stem) || packed.is_err() {
+        let is_here = held.is_raw(stem);
+        remove_if_there(&partial)?;
+        return if is_here { packed.map(drop) } else { Ok(()) };
+    }
     if let Err(source) = fs::rename(&partial, &finished) {
         // What nobody counts must not take room beside the raw form, which stays.
-        drop(fs::remove_file(&partial));
+        remove_if_there(&partial)?;
         return Err(CaptureError::io("replace", &finished)(source));
     }
+    drop(held);
     // Takes its time, so the writer must not have to wait for it.
     sync_directory(directory)?;
-    let mut catalog = lock_catalog(catalog);
-    catalog.partial = 0;
-    if !catalog.is_raw(stem) {
-        return fs::remove_file(&finished).map_err(CaptureError::io("remove", &finished));
-    }
-    // The raw file goes also if the index cannot be written: on a full disk its room is needed, and
-    // what the index says about the one is true for the other.
-    let indexed = catalog.set_finished(stem, size);
-    fs::remove_file(&raw).map_err(CaptureError::io("remove", &raw))?;
-    indexed
+    let mut held = lock_catalog(catalog);
+    if held.is_raw(stem) { held.finish(stem, packed?) } else { Ok(()) }
 }

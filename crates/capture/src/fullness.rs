@@ -42,6 +42,15 @@ impl Dropped {
         self.lines == 0
     }
 
+    /// The same sums, of no stream in particular.
+    pub(crate) fn without_streams(&self) -> Self {
+        let streams = match self.lines {
+            0 => BTreeMap::new(),
+            lines => [(OTHERS.to_owned(), lines)].into(),
+        };
+        Self { streams, ..*self }
+    }
+
     /// Counts lines of a stream.
     pub fn add(&mut self, labels: &Labels, lines: u64, bytes: u64) {
         self.lines += lines;

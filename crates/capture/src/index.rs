@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use logtap_loki::Labels;
 use serde::{Deserialize, Serialize};
 
 use crate::decode::BatchMark;
@@ -120,9 +121,47 @@ pub struct SegmentStats {
     bytes: u64,
     labels: BTreeMap<String, Option<BTreeMap<String, u64>>>,
     sources: Sources,
+    /// What labels and sources take in the index line, or a little more.
+    listed_bytes: u64,
+}
+
+/// What an index line takes without labels and sources, at most.
+const LINE_BASE: u64 = 320;
+/// What a number and the marks around it and a name take in an index line, at most.
+const LISTED_BASE: u64 = 26;
+
+/// What a name with its number takes in an index line, at most.
+fn listed(name: &str) -> u64 {
+    json_length(name) + LISTED_BASE
+}
+
+/// What a text takes in JSON, quotes included, at most.
+fn json_length(text: &str) -> u64 {
+    let wider = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' => 1,
+        0..0x20 => 5,
+        _ => 0,
+    });
+    text.len() as u64 + 2 + wider.sum::<u64>()
 }
 
 impl SegmentStats {
+    /// What the segment's index line takes, at most.
+    pub(crate) fn entry_bytes(&self) -> u64 {
+        LINE_BASE + self.listed_bytes
+    }
+
+    /// What these streams and this source would add to it, at most.
+    pub(crate) fn growth(&self, streams: &[Labels], source: Option<&str>) -> u64 {
+        let pairs = streams.iter().flatten().filter(|(name, value)| {
+            let known = self.labels.get(name);
+            !known.is_some_and(|known| known.as_ref().is_none_or(|known| known.contains_key(value)))
+        });
+        let labels = pairs.map(|(name, value)| listed(name) + listed(value));
+        let source = source.filter(|source| !self.sources.contains_key(*source)).map(listed);
+        labels.sum::<u64>() + source.unwrap_or(0)
+    }
+
     /// Counts lines between two times.
     pub fn add_lines(&mut self, from: Timestamp, to: Timestamp, lines: u64, bytes: u64) {
         self.range = Some(match self.range {
@@ -145,6 +184,7 @@ impl SegmentStats {
                 return;
             }
             self.labels.insert(name.to_owned(), Some(BTreeMap::new()));
+            self.listed_bytes += listed(name);
         }
         let Some(values) = self.labels.get_mut(name) else { return };
         let Some(counts) = values else { return };
@@ -152,13 +192,19 @@ impl SegmentStats {
             *count += lines;
         } else if counts.len() < MAX_VALUES {
             counts.insert(value.to_owned(), lines);
+            self.listed_bytes += listed(value);
         } else {
+            let given_up = counts.keys().map(|value| listed(value)).sum();
+            self.listed_bytes = self.listed_bytes.saturating_sub(given_up);
             *values = None;
         }
     }
 
     /// Notes that a source's lines up to this one are stored.
     pub fn add_source(&mut self, source: &str, last: u64) {
+        if !self.sources.contains_key(source) {
+            self.listed_bytes += listed(source);
+        }
         raise(&mut self.sources, source, last);
     }
 
@@ -238,6 +284,30 @@ mod tests {
         fs::write(directory.path().join(INDEX), "{\"file\":\"../x.jsonl\"}\n").unwrap();
         let error = read_index(directory.path()).unwrap_err().to_string();
         assert!(error.contains("`../x.jsonl`"), "{error}");
+    }
+
+    #[test]
+    fn what_an_index_line_takes_is_known_before_it_is_written() {
+        let mut stats = SegmentStats::default();
+        let streams: Vec<Labels> = (0..50)
+            .map(|number| {
+                let app = format!("app \"{number}\" \\ \n\u{1}\u{e4}");
+                vec![("app".to_owned(), app), ("na\u{7f}me\t".to_owned(), String::new())]
+            })
+            .collect();
+        let before = stats.entry_bytes();
+        let growth = stats.growth(&streams, Some("source"));
+        for (name, value) in streams.iter().flatten() {
+            stats.add_label(name, value, u64::MAX / 100);
+        }
+        stats.add_lines(Timestamp(i64::MIN), Timestamp(i64::MAX), u64::MAX, u64::MAX);
+        stats.add_source("source", u64::MAX);
+        assert_eq!(stats.growth(&streams, Some("source")), 0);
+        let (now, bound) = (stats.entry_bytes(), before + growth);
+        assert!(now <= bound, "{now} {bound}");
+        let entry = stats.into_entry("2024-01-15T101959-000.jsonl.zst".into());
+        let rendered = render_index([&entry].into_iter()).len() as u64;
+        assert!(rendered <= now && now < 2 * rendered, "{rendered} {now}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::CaptureError;
-use crate::fullness::Dropped;
+use crate::fullness::{Dropped, OTHERS};
 use crate::index::{LabelCounts, Sources};
 use crate::layout::METADATA;
 use crate::timestamp::{Timestamp, ZERO_TIME};
@@ -49,6 +49,9 @@ pub struct Metadata {
     /// The lines in them for each label value, as far as the index knew them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub removed_labels: LabelCounts,
+    /// Files that are counted there and that the index may still name, after a crash.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed_files: Vec<String>,
     /// What was acknowledged and not stored, because there was no room and the user chose so.
     #[serde(default, skip_serializing_if = "Dropped::is_nothing")]
     pub dropped: Dropped,
@@ -135,6 +138,7 @@ impl Metadata {
             redaction: None,
             removed: Removed::default(),
             removed_labels: LabelCounts::new(),
+            removed_files: Vec::new(),
             dropped: Dropped::default(),
             sources: Sources::new(),
             others: serde_json::Map::new(),
@@ -155,6 +159,18 @@ impl Metadata {
             directory: directory.to_owned(),
             reason: format!("{METADATA}: {error}"),
         })
+    }
+
+    /// The same with the sums of what was lost alone: not of which streams, and not of which label values.
+    pub(crate) fn condensed(&self) -> Self {
+        let sum =
+            |values: &BTreeMap<String, u64>| [(OTHERS.to_owned(), values.values().sum())].into();
+        let labels = self.removed_labels.iter();
+        Self {
+            removed_labels: labels.map(|(name, values)| (name.clone(), sum(values))).collect(),
+            dropped: self.dropped.without_streams(),
+            ..self.clone()
+        }
     }
 
     /// The file's text.

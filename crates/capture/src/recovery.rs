@@ -11,7 +11,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::Path;
 
-use crate::catalog::{Catalog, Closed};
+use crate::catalog::{Catalog, Closed, Limits};
 use crate::decode::{BatchMark, Line};
 use crate::error::CaptureError;
 use crate::index::{IndexEntry, SegmentStats, read_index};
@@ -25,11 +25,18 @@ pub(crate) struct Recovered {
     pub(crate) catalog: Catalog,
     /// The last dated name that is in use.
     pub(crate) latest_stem: Option<String>,
+    /// Whether segments are gone that nobody had counted.
+    pub(crate) found_losses: bool,
 }
 
 /// Reads a directory, repairing it. The directory must be locked.
-pub(crate) fn recover(directory: &Path, now: Timestamp) -> Result<Recovered, CaptureError> {
-    let metadata = read_metadata(directory, now)?;
+pub(crate) fn recover(
+    directory: &Path,
+    now: Timestamp,
+    limits: Limits,
+) -> Result<Recovered, CaptureError> {
+    let mut metadata = read_metadata(directory, now)?;
+    let counted = std::mem::take(&mut metadata.removed_files);
     let mut indexed: BTreeMap<String, _> =
         read_index(directory)?.into_iter().map(|entry| (entry.file.clone(), entry)).collect();
     let mut closed = Vec::new();
@@ -55,11 +62,12 @@ pub(crate) fn recover(directory: &Path, now: Timestamp) -> Result<Recovered, Cap
             closed.extend(take_finished(directory, &stem, of_finished)?);
         }
     }
-    let mut catalog = Catalog::new(directory, metadata, closed);
+    let mut catalog = Catalog::new(directory, metadata, closed, limits);
+    indexed.retain(|file, _| !counted.contains(file));
     for lost in indexed.values() {
         catalog.forget(lost);
     }
-    Ok(Recovered { catalog, latest_stem })
+    Ok(Recovered { catalog, latest_stem, found_losses: !indexed.is_empty() })
 }
 
 fn read_metadata(directory: &Path, now: Timestamp) -> Result<Metadata, CaptureError> {
@@ -126,7 +134,7 @@ fn take_raw(
             stats.into_entry(raw_file(stem))
         }
     };
-    Ok(Some(Closed { entry, disk_bytes: size(&path)? }))
+    Ok(Some(Closed::new(entry, size(&path)?)))
 }
 
 /// A finished segment: as the index has it, or read. One that is damaged is left to readers, who tell.
@@ -144,7 +152,7 @@ fn take_finished(
             Err(_) => return Ok(None),
         },
     };
-    Ok(Some(Closed { entry, disk_bytes: size(&path)? }))
+    Ok(Some(Closed::new(entry, size(&path)?)))
 }
 
 fn size(path: &Path) -> Result<u64, CaptureError> {

@@ -1,7 +1,7 @@
 //! Files that are always whole: written under another name and renamed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -37,13 +37,23 @@ pub(crate) fn replace_file(
     if durable { sync_directory(directory) } else { Ok(()) }
 }
 
+/// Removes a file, if it is there.
+pub(crate) fn remove_if_there(path: &Path) -> Result<(), CaptureError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(CaptureError::io("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Opens a file for writing that is empty, whether it was there or not.
-pub(crate) fn create(path: &Path) -> std::io::Result<File> {
+pub(crate) fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)
 }
 
 /// Opens a file for appending that was not there.
-pub(crate) fn create_new(path: &Path) -> std::io::Result<File> {
+pub(crate) fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create_new(true).mode(MODE).open(path)
 }
 

@@ -41,12 +41,13 @@ pub struct Frame {
     pub content: u32,
 }
 
-/// Compresses text that ends with its last line; calls `progress` with the bytes written so far.
+/// Compresses text that ends with its last line. Calls `claim` with the bytes that will be written by
+/// then before it writes more; an error of it ends the work.
 pub fn compress(
     mut from: impl Read,
     mut to: impl Write,
     level: i32,
-    mut progress: impl FnMut(u64),
+    mut claim: impl FnMut(u64) -> io::Result<()>,
 ) -> io::Result<u64> {
     let mut compressor = zstd::bulk::Compressor::new(level)?;
     compressor.include_checksum(true)?;
@@ -73,14 +74,14 @@ pub fn compress(
             packed.clear();
             packed.reserve(zstd::zstd_safe::compress_bound(content.len()));
             compressor.compress_to_buffer(content, &mut packed)?;
+            written += packed.len() as u64;
+            claim(written)?;
             to.write_all(&packed)?;
             let too_large = |_| io::Error::other("frame of more than 4 GiB");
             frames.push(Frame {
                 compressed: u32::try_from(packed.len()).map_err(too_large)?,
                 content: u32::try_from(cut).map_err(too_large)?,
             });
-            written += packed.len() as u64;
-            progress(written);
             text.drain(..cut);
         }
         wanted = FRAME_TEXT;
@@ -89,9 +90,9 @@ pub fn compress(
         }
     }
     let table = render_table(&frames);
-    to.write_all(&table)?;
     written += table.len() as u64;
-    progress(written);
+    claim(written)?;
+    to.write_all(&table)?;
     Ok(written)
 }
 
@@ -168,7 +169,11 @@ mod tests {
     fn round_trip(text: &[u8]) -> Vec<Frame> {
         let mut packed = Vec::new();
         let mut last = 0;
-        let size = compress(text, &mut packed, 1, |bytes| last = bytes).unwrap();
+        let claim = |bytes| {
+            last = bytes;
+            Ok(())
+        };
+        let size = compress(text, &mut packed, 1, claim).unwrap();
         assert_eq!((size, last), (packed.len() as u64, packed.len() as u64));
         let table = table_size(&packed[packed.len() - FOOTER..]).unwrap();
         let frames = parse_table(&packed[packed.len() - table..], size).unwrap();

@@ -363,7 +363,7 @@ mod tests {
         let path = directory.path().join("a.jsonl.zst");
         let text = b"{\"msg\":\"line\"}\n".repeat(600_000);
         let mut ours = Vec::new();
-        crate::seekable::compress(&text[..], &mut ours, 1, |_| ()).unwrap();
+        crate::seekable::compress(&text[..], &mut ours, 1, |_| Ok(())).unwrap();
         fs::write(&path, &ours).unwrap();
         let open = OpenSegment { path: path.clone(), file: File::open(&path).unwrap() };
         assert_eq!(open.pieces().unwrap().len(), 3);
@@ -392,7 +392,7 @@ mod tests {
         assert!(matches!(failure, Some(CaptureError::Damaged { .. })));
 
         let mut ours = Vec::new();
-        crate::seekable::compress(&text[..], &mut ours, 1, |_| ()).unwrap();
+        crate::seekable::compress(&text[..], &mut ours, 1, |_| Ok(())).unwrap();
         ours[1000] ^= 1;
         fs::write(&path, &ours).unwrap();
         let (read, failure) = lines(&path, 1);

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 
 use logtap_loki::{Batch, Entry, Labels, Origin};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Limits};
 use crate::compactor::{Compactor, lock_catalog};
 use crate::durability::Fsync;
 use crate::error::CaptureError;
@@ -29,7 +29,7 @@ use crate::redact::RedactedBatch;
 use crate::rotation::{expected_size, is_due, is_old, segment_limit};
 use crate::stored::StoredLines;
 
-use active::{Active, Pieces, Room};
+use active::{Active, Pieces};
 pub use terms::{Appended, Status, Totals, WriterOptions};
 
 /// Writes a capture. Dropped without [`Writer::close`], it leaves what a crash leaves.
@@ -64,10 +64,14 @@ impl Writer {
             .create(directory)
             .map_err(CaptureError::io("create", directory))?;
         let lock = Arc::new(lock(directory)?);
-        let Recovered { mut catalog, latest_stem } = recover(directory, (options.clock)())?;
-        if catalog.counts().0 > 0 {
-            catalog.save_index()?;
-        }
+        let limits = Limits {
+            cap: options.disk_cap,
+            keep_all: options.on_full == OnFull::DropNewest,
+            compress: options.compress,
+        };
+        let Recovered { mut catalog, latest_stem, found_losses } =
+            recover(directory, (options.clock)(), limits)?;
+        catalog.save_found(found_losses)?;
         // A capture that has ended stays so until the first line.
         let live = !catalog.is_stopped();
         if live {
@@ -105,17 +109,15 @@ impl Writer {
         &self.directory
     }
 
-    /// Bytes of all data files.
+    /// Bytes of all files of the capture: segments, index and metadata.
     pub fn disk_bytes(&self) -> u64 {
-        let active = self.active.as_ref().map_or(0, |active| active.length);
-        lock_catalog(&self.catalog).disk_bytes() + active
+        lock_catalog(&self.catalog).disk_bytes()
     }
 
     /// How it is now.
     pub fn status(&self) -> Status {
-        let disk_bytes = self.disk_bytes();
         let catalog = lock_catalog(&self.catalog);
-        let (removed, dropped_lines) = catalog.losses();
+        let (disk_bytes, (removed, dropped_lines)) = (catalog.disk_bytes(), catalog.losses());
         let rotation_failures = self.rotation_failures + catalog.failures;
         drop(catalog);
         Status {
@@ -201,7 +203,7 @@ impl Writer {
             let outcome = self.check_free_space().and_then(|()| self.write(batch, entries, mark));
             let Err(error) = outcome else { return Ok(()) };
             if let Some(active) = &mut self.active {
-                active.take_back();
+                active.take_back(&self.catalog);
             }
             self.sync_failures += u64::from(error.is_of_sync());
             // A full disk is answered as a reached cap is: the oldest segment goes.
@@ -250,9 +252,9 @@ impl Writer {
         let compression_failure = self.compactor.take().and_then(Compactor::finish);
         let mut catalog = lock_catalog(&self.catalog);
         catalog.set_redaction_counts(self.options.redactor.counts());
-        let (segments, compressed) = catalog.counts();
+        let metadata = catalog.stop((self.options.clock)())?.clone();
         let disk_bytes = catalog.disk_bytes();
-        let metadata = catalog.stop((self.options.clock)())?;
+        let (segments, compressed) = catalog.counts();
         Ok(Totals {
             lines: metadata.total_lines,
             bytes: metadata.total_bytes,
@@ -290,11 +292,6 @@ impl Writer {
             drop(catalog);
             self.live = true;
         }
-        let room = Room {
-            catalog: &self.catalog,
-            cap: self.options.disk_cap,
-            keep_all: self.options.on_full == OnFull::DropNewest,
-        };
         let active = match self.active.take() {
             Some(active) => active,
             None => {
@@ -306,7 +303,7 @@ impl Writer {
             }
         };
         let active = self.active.insert(active);
-        active.append(batch, entries, mark, &mut self.pieces, &room, self.options.fsync)
+        active.append(batch, entries, mark, &mut self.pieces, &self.catalog, self.options.fsync)
     }
 
     /// Closes the active segment.
@@ -316,7 +313,7 @@ impl Writer {
 
     fn close_active(&mut self) -> Result<(), CaptureError> {
         if let Some(active) = &mut self.active {
-            active.repair()?;
+            active.repair(&self.catalog)?;
             // Compressed, it is on the disk before its raw form goes.
             let is_last_form = !self.options.compress && self.options.fsync != Fsync::Never;
             if (is_last_form || self.options.fsync.is_eager()) && active.sync().is_err() {

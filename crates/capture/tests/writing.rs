@@ -312,7 +312,6 @@ fn the_disk_cap_holds_at_every_moment_and_forgets_no_source() {
         assert!(writer.disk_bytes() <= CAP);
         let on_disk: u64 = files(directory.path())
             .iter()
-            .filter(|file| file.starts_with("20"))
             .map(|file| fs::metadata(directory.path().join(file)).unwrap().len())
             .sum();
         assert_eq!(on_disk, writer.disk_bytes());
@@ -327,6 +326,121 @@ fn the_disk_cap_holds_at_every_moment_and_forgets_no_source() {
         append(&mut writer, &batch(1, 10)).unwrap(),
         Appended { stored: 0, skipped: 10, dropped: 0 }
     );
+}
+
+/// Killed between any two steps of removing a segment, and started twice.
+#[test]
+fn a_segment_that_is_removed_is_counted_once() {
+    let before = tempdir().unwrap();
+    let small = || WriterOptions { max_segment_bytes: 1_000, compress: false, ..options() };
+    let mut writer = Writer::open(before.path(), small()).unwrap();
+    for first in [1, 11, 21] {
+        append(&mut writer, &batch(first, first + 9)).unwrap();
+    }
+    drop(writer);
+    drop(Writer::open(before.path(), small()).unwrap());
+    let oldest = "2024-01-15T101959-000.jsonl";
+    let unlinked = copy(before.path());
+    fs::remove_file(unlinked.path().join(oldest)).unwrap();
+    let counted = copy(unlinked.path());
+    let metadata = fs::read_to_string(counted.path().join("metadata.json")).unwrap();
+    let removed = format!(
+        ",\"removed\":{{\"segments\":1,\"lines\":10,\"bytes\":9}},\"removed_files\":[\"{oldest}\"],\
+         \"sources\":{{\"{SOURCE}\":10}}}}"
+    );
+    let metadata = format!("{}{removed}", metadata.trim_end().strip_suffix('}').unwrap());
+    fs::write(counted.path().join("metadata.json"), metadata).unwrap();
+    let forgotten = copy(counted.path());
+    let index = fs::read_to_string(forgotten.path().join("index.jsonl")).unwrap();
+    let index = index.split_once('\n').unwrap().1;
+    fs::write(forgotten.path().join("index.jsonl"), index).unwrap();
+    for killed in [unlinked, counted, forgotten] {
+        for _ in 0..2 {
+            let mut writer = Writer::open(killed.path(), small()).unwrap();
+            assert_eq!(writer.status().removed.lines, 10);
+            assert_eq!(append(&mut writer, &batch(1, 30)).unwrap().skipped, 30);
+        }
+        assert_eq!(losses(killed.path()).0, 10);
+        assert_eq!(numbers(killed.path()), (11..=30).collect::<Vec<_>>());
+        let index = read_index(killed.path()).unwrap();
+        assert_eq!(index.iter().map(|entry| entry.lines).sum::<u64>(), 20);
+    }
+}
+
+#[test]
+fn a_segment_that_is_removed_while_it_is_compressed_leaves_no_file() {
+    let directory = tempdir().unwrap();
+    let mut writer = Writer::open(directory.path(), options()).unwrap();
+    append(&mut writer, &batch(1, 3)).unwrap();
+    drop(writer);
+    let oldest = "2024-01-15T101959-000.jsonl";
+    // As between the new file's name and the old one's end.
+    let raw = fs::read(directory.path().join(oldest)).unwrap();
+    let packed = zstd::bulk::compress(&raw, 1).unwrap();
+    let capped = WriterOptions { disk_cap: Some(100_000), compress: false, ..options() };
+    let mut writer = Writer::open(directory.path(), capped).unwrap();
+    fs::write(directory.path().join(format!("{oldest}.zst")), packed).unwrap();
+    for first in (4..2_000).step_by(100) {
+        append(&mut writer, &unnumbered(first, first + 99)).unwrap();
+    }
+    writer.close().unwrap();
+    assert!(losses(directory.path()).0 > 0);
+    assert!(!files(directory.path()).iter().any(|file| file.starts_with(oldest)));
+}
+
+#[test]
+fn a_cap_that_is_lowered_holds_from_the_first_line_on() {
+    let directory = tempdir().unwrap();
+    let small = |disk_cap, on_full| WriterOptions {
+        max_segment_bytes: 20_000,
+        compress: false,
+        disk_cap: Some(disk_cap),
+        on_full,
+        ..options()
+    };
+    let mut writer = Writer::open(directory.path(), small(1 << 30, OnFull::Reject)).unwrap();
+    for first in (1..3_000).step_by(100) {
+        append(&mut writer, &unnumbered(first, first + 99)).unwrap();
+    }
+    writer.close().unwrap();
+    let lowered = Writer::open(directory.path(), small(100_000, OnFull::Reject)).unwrap();
+    drop(lowered);
+    assert_eq!(numbers(directory.path()).len(), 3_000, "a look takes nothing away");
+    // Where nothing may go, there is no room, and the lines are told as dropped at the end.
+    let mut writer = Writer::open(directory.path(), small(100_000, OnFull::DropNewest)).unwrap();
+    assert_eq!(append(&mut writer, &unnumbered(3_001, 3_010)).unwrap().dropped, 10);
+    drop(writer);
+    let mut writer = Writer::open(directory.path(), small(100_000, OnFull::Reject)).unwrap();
+    append(&mut writer, &unnumbered(3_001, 3_100)).unwrap();
+    assert!(writer.disk_bytes() <= 100_000);
+    let totals = writer.close().unwrap();
+    assert_eq!(totals.lines + totals.removed.lines, 3_100);
+    assert!(totals.disk_bytes <= 100_000);
+}
+
+/// Each line has a label value of its own, so that what is told of removed lines would soon be larger than
+/// what there is room for.
+#[test]
+fn what_is_told_of_losses_leaves_room_for_lines() {
+    const CAP: u64 = 300_000;
+    let directory = tempdir().unwrap();
+    let capped = WriterOptions { disk_cap: Some(CAP), compress: false, ..options() };
+    let mut writer = Writer::open(directory.path(), capped).unwrap();
+    for first in (1..6_000).step_by(50) {
+        let mut batch = Batch::new();
+        for number in first..first + 50 {
+            batch.streams.push(vec![("pod".into(), format!("a-rather-long-name-{number}"))]);
+            batch.push((number - first) as u32, number, 0, b"line");
+        }
+        assert_eq!(append(&mut writer, &batch).unwrap().stored, 50);
+        assert!(writer.disk_bytes() <= CAP);
+    }
+    let totals = writer.close().unwrap();
+    assert_eq!(totals.lines + totals.removed.lines, 6_000);
+    assert!(totals.lines > 500, "{}", totals.lines);
+    let metadata = Metadata::read(directory.path()).unwrap();
+    let told: u64 = metadata.removed_labels["pod"].values().sum();
+    assert_eq!(told, totals.removed.lines);
 }
 
 #[test]

@@ -62,15 +62,6 @@ impl Default for Pieces {
     }
 }
 
-/// Whom a growing segment asks for room.
-#[derive(Debug)]
-pub(super) struct Room<'a> {
-    pub(super) catalog: &'a Mutex<Catalog>,
-    pub(super) cap: Option<u64>,
-    /// Whether nothing may be removed to make room.
-    pub(super) keep_all: bool,
-}
-
 impl Active {
     /// Makes an empty segment.
     pub(super) fn begin(
@@ -109,15 +100,18 @@ impl Active {
         entries: &[Entry],
         mut mark: Option<&Origin>,
         pieces: &mut Pieces,
-        room: &Room<'_>,
+        catalog: &Mutex<Catalog>,
         fsync: Fsync,
     ) -> Result<(), CaptureError> {
-        self.repair()?;
+        self.repair(catalog)?;
         let Pieces { encoder, text, lines_per_stream } = pieces;
         encoder.begin(batch);
         text.clear();
         lines_per_stream.clear();
         lines_per_stream.resize(batch.streams.len(), 0);
+        let source = batch.origin.as_ref().map(|origin| origin.source.as_str());
+        let entry_bytes = self.stats.entry_bytes() + self.stats.growth(&batch.streams, source);
+        let claim = |end| lock_catalog(catalog).claim_active(end, entry_bytes);
         let mut end = self.length;
         let (mut from, mut to) = (i64::MAX, i64::MIN);
         for entry in entries {
@@ -128,11 +122,11 @@ impl Active {
                 *lines += 1;
             }
             if text.len() >= WRITE_SIZE {
-                end = self.write(end, text, room)?;
+                end = self.write(end, text, claim)?;
                 text.clear();
             }
         }
-        end = self.write(end, text, room)?;
+        end = self.write(end, text, claim)?;
         self.unsynced = true;
         match fsync {
             Fsync::Always => self.sync()?,
@@ -156,23 +150,31 @@ impl Active {
     }
 
     /// Writes a piece behind `end` if there is room; gives the new end.
-    fn write(&mut self, end: u64, piece: &[u8], room: &Room<'_>) -> Result<u64, CaptureError> {
+    fn write(
+        &mut self,
+        end: u64,
+        piece: &[u8],
+        claim: impl Fn(u64) -> Result<(), CaptureError>,
+    ) -> Result<u64, CaptureError> {
         let end = end + piece.len() as u64;
-        room.claim(end)?;
+        claim(end)?;
         self.file.write_all(piece).map_err(CaptureError::io("write", &self.path))?;
         Ok(end)
     }
 
     /// Removes what a failed write left behind the last whole batch.
-    pub(super) fn take_back(&mut self) {
-        self.torn = self.file.set_len(self.length).is_err();
+    pub(super) fn take_back(&mut self, catalog: &Mutex<Catalog>) {
+        self.torn = true;
+        // What fails is tried again before anything else is done with the file, and until then it counts.
+        drop(self.repair(catalog));
     }
 
     /// Tries again to take back what a failed write has left.
-    pub(super) fn repair(&mut self) -> Result<(), CaptureError> {
+    pub(super) fn repair(&mut self, catalog: &Mutex<Catalog>) -> Result<(), CaptureError> {
         if self.torn {
             self.file.set_len(self.length).map_err(CaptureError::io("repair", &self.path))?;
             self.torn = false;
+            lock_catalog(catalog).settle_active(self.length);
         }
         Ok(())
     }
@@ -193,14 +195,5 @@ impl Active {
             Fsync::Every(interval) if self.synced.elapsed() >= interval => self.sync(),
             _ => Ok(()),
         }
-    }
-}
-
-impl Room<'_> {
-    /// Makes sure that the segment may grow up to `end`.
-    fn claim(&self, end: u64) -> Result<(), CaptureError> {
-        let Some(cap) = self.cap else { return Ok(()) };
-        let mut catalog = lock_catalog(self.catalog);
-        if self.keep_all { catalog.has_room(end, cap) } else { catalog.make_room(end, cap) }
     }
 }

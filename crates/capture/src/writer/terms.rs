@@ -18,7 +18,7 @@ pub struct WriterOptions {
     pub max_segment_bytes: u64,
     /// A segment is closed when it was begun so long ago.
     pub max_segment_age: Option<Duration>,
-    /// All data files together take no more than this; older segments go first.
+    /// All files of the capture together take no more than this, at any moment; older segments go first.
     pub disk_cap: Option<u64>,
     /// Bytes that the file system is to have free beside the capture; 0 for none.
     pub min_free: u64,
@@ -67,7 +67,7 @@ pub struct Appended {
 /// How a capture is at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Bytes of all data files.
+    /// Bytes of all files of the capture.
     pub disk_bytes: u64,
     /// What they may take together.
     pub disk_cap: Option<u64>,
@@ -106,7 +106,7 @@ pub struct Totals {
     pub lines: u64,
     /// Bytes before compression.
     pub bytes: u64,
-    /// Bytes of its data files.
+    /// Bytes of all its files.
     pub disk_bytes: u64,
     /// Its segments.
     pub segments: usize,

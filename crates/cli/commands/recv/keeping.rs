@@ -25,7 +25,7 @@ pub(crate) struct KeepingArgs {
     /// Age at which a file of the capture is closed, such as 15m or 1h
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     rotate_every: Option<Duration>,
-    /// Size of all files together, beyond which the oldest go
+    /// Size of all files together, index and metadata included, beyond which the oldest go
     #[arg(
         long,
         value_name = "SIZE",

@@ -337,7 +337,7 @@ fn captures_of_the_predecessor_and_damaged_ones_are_shown() {
 /// One frame without a table, as others write it.
 fn zstd_frame(text: &[u8]) -> Vec<u8> {
     let mut packed = Vec::new();
-    logtap_capture::seekable::compress(text, &mut packed, 1, |_| ()).unwrap();
+    logtap_capture::seekable::compress(text, &mut packed, 1, |_| Ok(())).unwrap();
     let footer = &packed[packed.len() - logtap_capture::seekable::FOOTER..];
     let table = logtap_capture::seekable::table_size(footer).unwrap();
     packed.truncate(packed.len() - table);
