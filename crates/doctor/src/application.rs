@@ -53,13 +53,12 @@ pub fn check(directory: &Path) -> Result<(ApplicationReport, Vec<Finding>), Doct
         }
         let (mut report, found) = executable::describe(&program, &caller);
         report.path = file;
-        findings.extend(found.into_iter().map(|finding| Finding {
-            text: format!(
-                "`{}`: {}",
-                report.path.display(),
-                report.reason.as_deref().unwrap_or_default()
-            ),
-            ..finding
+        findings.extend(found.into_iter().map(|finding| match &report.reason {
+            // Shorter, for there may be many.
+            Some(reason) => {
+                Finding { text: format!("`{}`: {reason}", report.path.display()), ..finding }
+            }
+            None => finding,
         }));
         programs.push(report);
     }
@@ -131,6 +130,13 @@ mod tests {
         let (report, _) = check(root.path()).unwrap();
         let paths: Vec<_> = report.programs.iter().map(|program| program.path.clone()).collect();
         assert_eq!(paths, [root.path().join("bin/start")]);
+        let privileged = root.path().join("bin/privileged");
+        fs::copy("/bin/sh", &privileged).unwrap();
+        fs::set_permissions(&privileged, fs::Permissions::from_mode(0o6755)).unwrap();
+        let (_, findings) = check(root.path()).unwrap();
+        let named = |finding: &Finding| finding.text.contains("bin/privileged`");
+        let told = findings.iter().find(|finding| named(finding)).expect("it is named");
+        assert!(!told.text.ends_with(": "), "{told:?}");
         fs::remove_dir_all(root.path().join("bin")).unwrap();
         let (_, findings) = check(root.path()).unwrap();
         assert_eq!(findings[0].what, "nothing_here");
