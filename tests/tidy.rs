@@ -10,15 +10,16 @@ use serde_json::Value;
 use crate::support::workspace::repository;
 
 /// Which of our crates each of our crates may use. What stands lower stands further up.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("logtap-wire", &[]),
     ("logtap-loki", &[]),
+    ("logtap-units", &[]),
     ("logtap-program", &[]),
-    ("logtap-capture", &["logtap-loki"]),
+    ("logtap-capture", &["logtap-loki", "logtap-units"]),
     ("logtap-preload", &["logtap-wire"]),
     ("logtap-embedded", &[]),
-    ("logtap-collector", &["logtap-wire", "logtap-loki"]),
-    ("logtap-recv", &["logtap-loki", "logtap-capture"]),
+    ("logtap-collector", &["logtap-wire", "logtap-loki", "logtap-units"]),
+    ("logtap-recv", &["logtap-loki", "logtap-capture", "logtap-units"]),
     ("logtap-analysis", &["logtap-capture"]),
     ("logtap-doctor", &["logtap-wire", "logtap-program"]),
     ("logtap-tui", &["logtap-loki", "logtap-capture"]),
@@ -28,6 +29,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
         &[
             "logtap-wire",
             "logtap-loki",
+            "logtap-units",
             "logtap-program",
             "logtap-doctor",
             "logtap-capture",
@@ -192,6 +194,29 @@ fn every_variable_of_the_library_is_documented() {
     assert!(variables.len() >= 5, "settings.rs names only {variables:?}");
     let missing: Vec<&String> =
         variables.iter().filter(|name| !documented.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "not in docs/environment.md: {missing:?}");
+}
+
+#[test]
+fn every_variable_of_a_flag_is_documented() {
+    let documented = read("docs/environment.md");
+    let mut missing = BTreeSet::new();
+    let mut found = 0;
+    for path in files() {
+        let is_source = path.extension().is_some_and(|extension| extension == "rs");
+        if !is_source || path.starts_with("tests") {
+            continue;
+        }
+        let content = read(&path);
+        for rest in content.split(&["env", " = \""].concat()).skip(1) {
+            let name = rest.split('"').next().unwrap_or_default();
+            found += 1;
+            if !documented.contains(&format!("`{name}`")) {
+                missing.insert(format!("{name} in {}", path.display()));
+            }
+        }
+    }
+    assert!(found >= 20, "only {found} flags have a variable");
     assert!(missing.is_empty(), "not in docs/environment.md: {missing:?}");
 }
 

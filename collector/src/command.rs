@@ -1,11 +1,12 @@
 //! The collector as a command: `logtap-collector`, and `logtap collector`, which is the same.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use logtap_units::read;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing_subscriber::EnvFilter;
@@ -59,14 +60,14 @@ pub struct CollectorArgs {
     /// Permissions of the tap directory if it is made, and of the socket: 0700 for one user, 0770 for a group, 1777 for all
     #[arg(long, value_name = "OCTAL", default_value = "0700", value_parser = directory_mode)]
     pub mode: u32,
-    /// Bytes that all rings together may take [default: 64M, or half of a small tmpfs]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    /// Size of all rings together [default: 64MB, or half of a small tmpfs]
+    #[arg(long, value_name = "SIZE", value_parser = read::size)]
     pub ring_cap: Option<u64>,
     /// Directory of the spool, where lines wait for the sink and survive the collector [default: TAP/spool]
     #[arg(long, value_name = "DIR", env = "LOGTAP_SPOOL")]
     pub spool: Option<PathBuf>,
-    /// Bytes that the spool may take [default: 16M, or a quarter of a small tmpfs]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    /// Size of the spool [default: 16MB, or a quarter of a small tmpfs]
+    #[arg(long, value_name = "SIZE", value_parser = read::size)]
     pub spool_size: Option<u64>,
     /// Let lines wait in the rings instead of a spool
     #[arg(long, conflicts_with_all = ["spool", "spool_size"])]
@@ -89,18 +90,18 @@ pub struct CollectorArgs {
     /// File with certificates in PEM form to trust beside the system's
     #[arg(long, value_name = "FILE", env = "LOGTAP_CA")]
     pub ca: Option<PathBuf>,
-    /// Longest time for one push in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    pub timeout: u64,
-    /// Bytes of a batch
-    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = size)]
+    /// Longest time for one push, up to 1h
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = push_timeout)]
+    pub timeout: Duration,
+    /// Size of a batch
+    #[arg(long, value_name = "SIZE", default_value = "1MB", value_parser = read::size)]
     pub batch_size: u64,
-    /// Milliseconds that a line waits for others to make a batch
-    #[arg(long, value_name = "MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=60_000))]
-    pub batch_age: u64,
-    /// Milliseconds of silence after which an unfinished line is sent
-    #[arg(long, value_name = "MS", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
-    pub line_timeout: u64,
+    /// How long a line waits for others to make a batch, up to 1m
+    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = batch_age)]
+    pub batch_age: Duration,
+    /// Silence after which an unfinished line is sent, from 10ms to 1h
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = line_timeout)]
+    pub line_timeout: Duration,
     /// Do not look for a level in each line
     #[arg(long)]
     pub no_level: bool,
@@ -175,7 +176,7 @@ pub fn log_to_stderr() {
         .unwrap_or_default();
 }
 
-/// An error with its causes, in one text.
+/// An error with its causes and what can be done about it, in one text.
 pub fn explain(error: &CollectorError) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
@@ -184,29 +185,11 @@ pub fn explain(error: &CollectorError) -> String {
         text.push_str(&cause.to_string());
         source = cause.source();
     }
+    if let Some(remedy) = error.remedy() {
+        text.push_str("\nhint: ");
+        text.push_str(remedy);
+    }
     text
-}
-
-/// The exit code for an error: 1 internal, 2 bad arguments, 3 not found, 4 permission, 5 network.
-pub fn exit_code(error: &CollectorError) -> ExitCode {
-    let of_io = |source: &io::Error| match source.kind() {
-        io::ErrorKind::NotFound => 3,
-        io::ErrorKind::PermissionDenied => 4,
-        _ => 1,
-    };
-    ExitCode::from(match error {
-        CollectorError::BadLabel { .. }
-        | CollectorError::ReservedLabel { .. }
-        | CollectorError::SpoolTooSmall { .. }
-        | CollectorError::NotMemory { .. }
-        | CollectorError::Sink { .. } => 2,
-        CollectorError::Unsafe { .. } => 4,
-        CollectorError::Directory { source, .. } | CollectorError::Spool { source, .. } => {
-            of_io(source)
-        }
-        CollectorError::Listen { .. } => 5,
-        _ => 1,
-    })
 }
 
 impl CollectorArgs {
@@ -237,12 +220,11 @@ impl CollectorArgs {
             .filter(|(_, value)| !value.is_empty());
         config.labels = known.chain(self.labels.iter().cloned()).collect();
         config.detect_level = !self.no_level;
-        config.lines =
-            LineRules { quiet: Duration::from_millis(self.line_timeout), ..LineRules::default() };
+        config.lines = LineRules { quiet: self.line_timeout, ..LineRules::default() };
         config.batch = BatchRules {
             // Offsets in a batch have 32 bits, and one more line may follow.
             bytes: usize::try_from(self.batch_size.clamp(1024, 256 << 20)).unwrap_or(1 << 20),
-            age: Duration::from_millis(self.batch_age),
+            age: self.batch_age,
         };
         config
     }
@@ -252,6 +234,11 @@ impl CollectorArgs {
             return Ok(Box::new(JsonLines::new(io::stdout())));
         }
         if let Some(address) = self.to.strip_prefix("tcp://") {
+            let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+            if port.is_none() {
+                let reason = format!("`{}` has no port", self.to);
+                return Err(CollectorError::Sink { reason });
+            }
             return Ok(Box::new(TcpLines::new(address)));
         }
         let mut loki = LokiConfig::new(&self.to);
@@ -261,14 +248,13 @@ impl CollectorArgs {
         };
         loki.tenant.clone_from(&self.tenant);
         loki.ca.clone_from(&self.ca);
-        loki.timeout = Duration::from_secs(self.timeout);
+        loki.timeout = self.timeout;
         if let (Some(user), Some(password)) = (&self.user, &self.password) {
             loki.auth = Auth::Basic { user: user.clone(), password: password.clone() };
         }
         if let Some(path) = &self.token_file {
-            let token = std::fs::read_to_string(path).map_err(|error| CollectorError::Sink {
-                reason: format!("failed to read `{}`: {error}", path.display()),
-            })?;
+            let token = std::fs::read_to_string(path)
+                .map_err(|source| CollectorError::File { path: path.clone(), source })?;
             loki.auth = Auth::Bearer(token.trim().to_owned());
         }
         Ok(Box::new(LokiSink::new(loki)?))
@@ -305,16 +291,27 @@ fn directory_mode(text: &str) -> Result<u32, String> {
     }
 }
 
-/// Parses a number with an optional K, M or G.
-fn size(text: &str) -> Result<u64, String> {
-    let (digits, shift) = match text.as_bytes().last() {
-        Some(b'K' | b'k') => (&text[..text.len() - 1], 10),
-        Some(b'M' | b'm') => (&text[..text.len() - 1], 20),
-        Some(b'G' | b'g') => (&text[..text.len() - 1], 30),
-        _ => (text, 0),
-    };
-    let number: u64 = digits.parse().map_err(|_| "expected a size as 512K, 64M or 1G")?;
-    number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())
+/// A number alone is of seconds.
+fn push_timeout(text: &str) -> Result<Duration, String> {
+    within(text, Duration::from_secs(1), Duration::from_secs(1)..=Duration::from_secs(3600))
+}
+
+/// A number alone is of milliseconds.
+fn batch_age(text: &str) -> Result<Duration, String> {
+    within(text, Duration::from_millis(1), Duration::from_millis(1)..=Duration::from_secs(60))
+}
+
+/// A number alone is of milliseconds.
+fn line_timeout(text: &str) -> Result<Duration, String> {
+    within(text, Duration::from_millis(1), Duration::from_millis(10)..=Duration::from_secs(3600))
+}
+
+fn within(text: &str, unit: Duration, range: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let duration = read::duration_or_number(text, unit).map_err(|error| error.to_string())?;
+    if range.contains(&duration) {
+        return Ok(duration);
+    }
+    Err(format!("`{text}` is not from {:?} to {:?}", range.start(), range.end()))
 }
 
 #[cfg(test)]
@@ -354,12 +351,18 @@ mod tests {
             ["--mode", "7777"],
             ["--ring-cap", "x"],
             ["--batch-age", "0"],
+            ["--batch-age", "2m"],
+            ["--line-timeout", "soon"],
+            ["--timeout", "500ms"],
+            ["--ring-cap", "0"],
             ["--user", "me"],
         ] {
             assert!(parse(&bad).is_err(), "{bad:?}");
         }
         let mut args = parse(&[]).unwrap();
         "nowhere".clone_into(&mut args.to);
+        assert!(args.sink().is_err());
+        "tcp://nowhere".clone_into(&mut args.to);
         assert!(args.sink().is_err());
     }
 
@@ -372,13 +375,5 @@ mod tests {
         let spool = parse(&[]).unwrap().config().spool.unwrap();
         assert_eq!(spool.directory, Path::new("/tap/spool"));
         assert!(parse(&["--no-spool"]).unwrap().config().spool.is_none());
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(size("512K"), Ok(512 << 10));
-        assert_eq!(size("64M"), Ok(64 << 20));
-        assert_eq!(size("7"), Ok(7));
-        assert!(size("").is_err() && size("M").is_err() && size("99999999999999G").is_err());
     }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use logtap_collector::command::{CollectorArgs, exit_code, explain, log_to_stderr, run};
+use logtap_collector::command::{CollectorArgs, explain, log_to_stderr, run};
 
 /// Drain a tap directory and push its lines
 #[derive(Parser)]
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{}", explain(&error));
-            exit_code(&error)
+            ExitCode::from(error.exit_code())
         }
     }
 }

@@ -12,12 +12,12 @@ use crate::commands;
     version,
     max_term_width = 100,
     after_help = "Examples:
-  logtap run -- ./server --port 8080        tap a program, keep what it prints in ./capture
-  logtap inspect                            what the newest capture here holds
-  logtap grep 'error|timeout'               search it
+  logtap run -- ./server --port 8080    tap a program, keep what it prints in ./capture
+  logtap inspect                        what the newest capture here holds
+  logtap grep 'error|timeout'           search it
 
-Exit codes: 0 ok, 1 internal, 2 bad arguments, 3 not found, 4 permission, 5 network, 6 findings.
-`logtap run` ends as its command did; its own failures are 125, and 126 and 127 for a command that
+Exit codes: 0 ok, 1 internal, 2 bad arguments, 3 not found, 4 permission, 5 network, 6 findings. \
+`logtap run` ends as its command did; its own failures are 125, and 126 and 127 for a command that \
 cannot be run or is not there."
 )]
 pub(crate) struct Cli {

@@ -26,9 +26,18 @@ const KEYS: [(&str, &str, &str); 7] = [
     ("recv.webhook_events", "recv", "webhook_events"),
 ];
 
+/// What such a file looks like.
+const FORM: &str =
+    "it has sections with keys, such as `recv: {addr: \"127.0.0.1:3100\", dir: ./capture}`";
+
 /// Keys of the predecessor for which there is nothing here yet: a file with them can be shared.
 const FOREIGN_KEYS: [&str; 5] =
     ["tap.namespace", "tap.cpu", "tap.memory", "defaults.timeout", "defaults.verbose"];
+
+/// The key that gives a command's argument its value, if one may.
+pub(crate) fn key_of(command: &str, argument: &str) -> Option<&'static str> {
+    KEYS.iter().find(|(_, known, id)| *known == command && *id == argument).map(|(key, ..)| *key)
+}
 
 /// The values of one key.
 type Values = Vec<String>;
@@ -67,7 +76,13 @@ fn read(path: &Path) -> Result<Option<String>, CommandError> {
         }
         Err(error) => {
             let text = format!("failed to read configuration `{}`: {error}", path.display());
-            Err(CommandError::new(Kind::of(&error), text))
+            let (kind, hint) = match error.kind() {
+                io::ErrorKind::InvalidData | io::ErrorKind::IsADirectory => {
+                    (Kind::Arguments, "it is a file of YAML, in UTF-8")
+                }
+                _ => (Kind::of(&error), "make it readable for this user, or move it away"),
+            };
+            Err(CommandError::new(kind, text).hinted(hint))
         }
     }
 }
@@ -82,7 +97,7 @@ fn parse(text: &str, path: &Path) -> Result<BTreeMap<&'static str, Values>, Comm
         return Ok(BTreeMap::new());
     }
     let sections: BTreeMap<String, Option<BTreeMap<String, Value>>> =
-        serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string()).hinted(FORM))?;
     let mut values = BTreeMap::new();
     for (section, keys) in sections {
         for (key, value) in keys.unwrap_or_default() {
@@ -95,6 +110,7 @@ fn parse(text: &str, path: &Path) -> Result<BTreeMap<&'static str, Values>, Comm
             };
             let texts = texts(&value).ok_or_else(|| {
                 wrong(format!("the value of `{full}` must be a text, a number or a list of them"))
+                    .hinted(FORM)
             })?;
             if !texts.is_empty() {
                 values.insert(*known, texts);

@@ -46,6 +46,17 @@ impl Kind {
         }
     }
 
+    /// The kind of a code that the lean programs end with too.
+    pub(crate) const fn of_exit_code(code: u8) -> Self {
+        match code {
+            2 => Self::Arguments,
+            3 => Self::NotFound,
+            4 => Self::Permission,
+            5 => Self::Network,
+            _ => Self::Internal,
+        }
+    }
+
     /// The word for programs, in the JSON form.
     const fn name(self) -> &'static str {
         match self {
@@ -76,9 +87,13 @@ impl Kind {
 }
 
 /// The code for arguments that cannot be parsed: `run` keeps all codes below 125 for its command.
-pub(crate) fn code_of_bad_arguments(command: Option<OsString>) -> u8 {
-    let kind = if command.is_some_and(|name| name == "run") { Kind::Run } else { Kind::Arguments };
-    kind.exit_code()
+pub(crate) fn code_of_bad_arguments(command: Option<&OsString>) -> u8 {
+    kind_of_bad_arguments(command).exit_code()
+}
+
+/// The same as a kind.
+pub(crate) fn kind_of_bad_arguments(command: Option<&OsString>) -> Kind {
+    if command.is_some_and(|name| name == "run") { Kind::Run } else { Kind::Arguments }
 }
 
 /// A failure and what to do about it.
@@ -174,9 +189,11 @@ impl fmt::Display for CommandError {
     }
 }
 
+/// The answer cannot be written: what is read or written elsewhere is named where that fails.
 impl From<io::Error> for CommandError {
     fn from(error: io::Error) -> Self {
-        Self::new(Kind::of(&error), error)
+        let kind = Kind::of(&error);
+        Self::new(kind, format!("failed to write standard output: {error}"))
     }
 }
 
@@ -221,8 +238,8 @@ mod tests {
 
     #[test]
     fn run_keeps_the_low_codes_for_its_command() {
-        assert_eq!(code_of_bad_arguments(Some("run".into())), 125);
-        assert_eq!(code_of_bad_arguments(Some("grep".into())), 2);
+        assert_eq!(code_of_bad_arguments(Some(&"run".into())), 125);
+        assert_eq!(code_of_bad_arguments(Some(&"grep".into())), 2);
         assert_eq!(code_of_bad_arguments(None), 2);
     }
 }

@@ -8,7 +8,7 @@ mod commands;
 mod configuration;
 mod failure;
 mod output;
-mod values;
+mod refusal;
 
 use std::process::ExitCode;
 
@@ -17,6 +17,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::args::Cli;
 use crate::commands::Ending;
+use crate::failure::CommandError;
 use crate::output::Printer;
 
 fn main() -> ExitCode {
@@ -27,13 +28,13 @@ fn main() -> ExitCode {
         // Help helps with a broken configuration too.
         Err(_) if words.iter().any(|word| word == "--help" || word == "-h") => Cli::command(),
         Err(failure) => {
-            printer.failure(&failure, words.iter().any(|word| word == "--json"));
+            printer.failure(&failure, refusal::wants_json(&words));
             return ExitCode::from(failure.exit_code());
         }
     };
     let cli = match command.try_get_matches_from(words).and_then(|m| Cli::from_arg_matches(&m)) {
         Ok(cli) => cli,
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse(&error, &printer),
     };
     let wants_json = cli.wants_json();
     let outcome = commands::dispatch(cli, &mut printer);
@@ -49,16 +50,20 @@ fn main() -> ExitCode {
 }
 
 /// Help and version are answers; everything else is a mistake in the arguments.
-fn refuse(error: &clap::Error) -> ExitCode {
-    let answered = match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.print(),
-        _ => {
-            let _written = error.print();
-            return ExitCode::from(failure::code_of_bad_arguments(std::env::args_os().nth(1)));
+fn refuse(error: &clap::Error, printer: &Printer) -> ExitCode {
+    let words: Vec<_> = std::env::args_os().collect();
+    let failure = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(error) => CommandError::from(error),
+        },
+        // No word at all: the help says more than an error would.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            printer.note(error.render());
+            return ExitCode::from(failure::code_of_bad_arguments(words.get(1)));
         }
+        _ => refusal::explain(error, &words, &Cli::command()),
     };
-    match answered {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
-    }
+    printer.failure(&failure, refusal::wants_json(&words));
+    ExitCode::from(failure.exit_code())
 }

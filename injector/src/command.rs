@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use logtap_embedded::InstallError;
+
 /// Everybody may make files in a tap directory, and only their owners, and its own, may remove them.
 const TAP_MODE: u32 = 0o1777;
 
@@ -15,7 +17,8 @@ const TAP_MODE: u32 = 0o1777;
   logtap-injector --install /logtap/library --tap /logtap/tap/run
   LOGTAP_INSTALL_DIR=/logtap/library logtap-injector
 
-The copy is called liblogtap.so, has mode 0555 and appears whole or not at all. Repeating it changes nothing.")]
+The copy is called liblogtap.so, has mode 0555 and appears whole or not at all. Repeating it \
+changes nothing.")]
 pub struct InjectArgs {
     /// Directory for the library; it must exist and not be mounted noexec
     #[arg(long, value_name = "DIR", env = "LOGTAP_INSTALL_DIR")]
@@ -35,7 +38,7 @@ pub struct InjectArgs {
 pub enum InjectError {
     /// The library could not be put into the directory.
     #[error("failed to install the preload library")]
-    Install(#[from] logtap_embedded::InstallError),
+    Install(#[from] InstallError),
     /// The tap directory could not be made.
     #[error("failed to make the tap directory `{}`", path.display())]
     Tap {
@@ -44,6 +47,37 @@ pub enum InjectError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl InjectError {
+    /// What somebody can do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Install(_) => {
+                "--install names a directory that is there, can be written, and is not mounted noexec"
+            }
+            Self::Tap { .. } => {
+                "--tap names a directory, made if it is not there, in a volume that can be written"
+            }
+        }
+    }
+
+    /// The exit code that belongs to it: 1 internal, 2 bad arguments, 3 not found, 4 permission.
+    pub fn exit_code(&self) -> u8 {
+        let of_system = |source: &io::Error| match source.kind() {
+            io::ErrorKind::NotFound => 3,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => 4,
+            io::ErrorKind::NotADirectory => 2,
+            _ => 1,
+        };
+        match self {
+            Self::Install(InstallError::Missing(_)) => 3,
+            Self::Install(InstallError::Io { source, .. }) | Self::Tap { source, .. } => {
+                of_system(source)
+            }
+            Self::Install(_) => 2,
+        }
+    }
 }
 
 /// Copies the library and returns its path, and makes the tap directory if that is asked for.
@@ -88,7 +122,7 @@ mod tests {
     #[test]
     fn a_missing_directory_is_an_error() {
         let args = InjectArgs { install: PathBuf::from("/nonexistent/directory"), tap: None };
-        assert!(inject(&args).is_err());
+        assert_eq!(inject(&args).unwrap_err().exit_code(), 3);
     }
 
     #[test]

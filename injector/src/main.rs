@@ -15,15 +15,15 @@ struct Injector {
 }
 
 fn main() -> ExitCode {
-    let Err(error) = logtap_injector::inject(&Injector::parse().args) else {
+    let Err(failure) = logtap_injector::inject(&Injector::parse().args) else {
         return ExitCode::SUCCESS;
     };
-    eprint!("error: {error}");
-    let mut cause = error.source();
+    eprint!("error: {failure}");
+    let mut cause = failure.source();
     while let Some(error) = cause {
         eprint!(": {error}");
         cause = error.source();
     }
-    eprintln!();
-    ExitCode::FAILURE
+    eprintln!("\nhint: {}", failure.remedy());
+    ExitCode::from(failure.exit_code())
 }

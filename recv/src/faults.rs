@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use logtap_units::read;
 
 /// Which pushes fail.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +18,8 @@ pub struct Faults {
 }
 
 const MILLION: u64 = 1_000_000;
+/// More than any client waits.
+const LONGEST_DELAY: Duration = Duration::from_secs(3600);
 
 /// A text that says no fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +36,8 @@ impl std::str::FromStr for Faults {
             let wrong = || FaultError(part.to_owned());
             let (kind, value) = part.split_once(':').ok_or_else(wrong)?;
             if kind == "delay" {
-                faults.delay = duration(value).ok_or_else(wrong)?;
+                let delay = read::duration(value).ok().filter(|delay| *delay <= LONGEST_DELAY);
+                faults.delay = delay.ok_or_else(wrong)?;
                 continue;
             }
             let status = kind.parse::<u16>().ok().filter(|code| (400..600).contains(code));
@@ -50,17 +54,6 @@ impl std::str::FromStr for Faults {
         }
         Ok(faults)
     }
-}
-
-/// A number with `ms`, `s` or `m`.
-fn duration(text: &str) -> Option<Duration> {
-    let (number, unit) = match text.trim() {
-        text if text.ends_with("ms") => (text.strip_suffix("ms")?, 0.001),
-        text if text.ends_with('s') => (text.strip_suffix('s')?, 1.0),
-        text => (text.strip_suffix('m')?, 60.0),
-    };
-    let seconds = number.parse::<f64>().ok()? * unit;
-    Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= Duration::from_secs(3600))
 }
 
 /// Faults at work.

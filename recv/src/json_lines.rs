@@ -6,7 +6,7 @@
 //! beyond the limit is kept in pieces.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -55,21 +55,31 @@ pub enum LineSource {
 
 /// A text that names no source of lines.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is neither tcp://HOST:PORT nor udp://HOST:PORT")]
-pub struct LineSourceError(String);
+pub enum LineSourceError {
+    /// It has another form.
+    #[error("`{0}` is neither tcp://HOST:PORT nor udp://HOST:PORT")]
+    Form(String),
+    /// Its host has no address.
+    #[error("`{0}` names no address of this machine")]
+    Host(String),
+}
 
 impl std::str::FromStr for LineSource {
     type Err = LineSourceError;
 
     /// Reads `tcp://HOST:PORT` or `udp://HOST:PORT`; without a host it is every address of this machine.
     fn from_str(text: &str) -> Result<Self, LineSourceError> {
-        let wrong = || LineSourceError(text.to_owned());
+        let wrong = || LineSourceError::Form(text.to_owned());
         let (kind, address) = text.split_once("://").ok_or_else(wrong)?;
         let full = match address.strip_prefix(':') {
             Some(port) => format!("0.0.0.0:{port}"),
             None => address.to_owned(),
         };
-        let address = full.parse().map_err(|_| wrong())?;
+        if full.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
+            return Err(wrong());
+        }
+        let address = full.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+        let address = address.ok_or_else(|| LineSourceError::Host(text.to_owned()))?;
         match kind {
             "tcp" => Ok(Self::Tcp(address)),
             "udp" => Ok(Self::Udp(address)),

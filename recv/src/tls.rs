@@ -28,7 +28,17 @@ pub struct TlsFiles {
 /// Files that TLS cannot be served with.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be read, or is not what it should be.
+    /// A file cannot be read.
+    #[error("failed to read {what} from `{}`", .path.display())]
+    Unreadable {
+        /// What it should hold.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is not what it should be.
     #[error("failed to read {what} from `{}`: {reason}", .path.display())]
     File {
         /// What it should hold.
@@ -97,7 +107,7 @@ fn marks(files: &TlsFiles) -> Vec<Mark> {
 
 fn configure(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     let chain = certificates(&files.certificate, "a certificate")?;
-    let key = PrivateKeyDer::from_pem_file(&files.key)
+    let key = PrivateKeyDer::from_pem_slice(&read(&files.key, "a private key")?)
         .map_err(|error| unusable("a private key", &files.key, &error))?;
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -124,14 +134,21 @@ fn configure(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
 
 fn certificates(path: &Path, what: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let failed = |error: &dyn std::fmt::Display| unusable(what, path, error);
-    let found = CertificateDer::pem_file_iter(path)
-        .map_err(|error| failed(&error))?
+    let found = CertificateDer::pem_slice_iter(&read(path, what)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| failed(&error))?;
     if found.is_empty() {
         return Err(failed(&io::Error::other("there is none in it")));
     }
     Ok(found)
+}
+
+fn read(path: &Path, what: &'static str) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|source| TlsError::Unreadable {
+        what,
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn unusable(what: &'static str, path: &Path, reason: &dyn std::fmt::Display) -> TlsError {

@@ -35,9 +35,9 @@ fn the_first_page() {
       -V, --version  Print version
 
     Examples:
-      logtap run -- ./server --port 8080        tap a program, keep what it prints in ./capture
-      logtap inspect                            what the newest capture here holds
-      logtap grep 'error|timeout'               search it
+      logtap run -- ./server --port 8080    tap a program, keep what it prints in ./capture
+      logtap inspect                        what the newest capture here holds
+      logtap grep 'error|timeout'           search it
 
     Exit codes: 0 ok, 1 internal, 2 bad arguments, 3 not found, 4 permission, 5 network, 6 findings.
     `logtap run` ends as its command did; its own failures are 125, and 126 and 127 for a command that
@@ -78,4 +78,5 @@ fn the_version_is_one_line() {
 fn completion_knows_the_commands() {
     let script = help(&["completion", "bash"]);
     assert!(script.contains("inspect") && script.contains("--suppress"));
+    assert!(!script.contains("carry-on"), "what no person is to call is not offered");
 }

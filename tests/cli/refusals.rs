@@ -33,7 +33,11 @@ fn the_kind_of_a_mistake_is_its_exit_code() {
         (2, &["collector", "--tap", "/dev/shm/x", "--to", "nonsense"]),
         (3, &["inspect"]),
         (3, &["grep", "x", "no-such-capture"]),
-        (3, &["library", "--install", "no-such-directory"]),
+        (3, &["library", "--install", "/proc/no-such-directory"]),
+        (3, &["inject", "--install", "no-such-directory"]),
+        (2, &["grep", "x", "--from", "2026-01-02T00:00:00Z", "--to", "2026-01-01T00:00:00Z"]),
+        (2, &["collector", "--tap", "/dev/shm/x", "--to", "tcp://nowhere"]),
+        (2, &["redact", "/"]),
         (125, &["run", "--no-such-flag", "true"]),
         (125, &["run", "--suppress=file", "--", "true"]),
         (125, &["run", "--label", "stream=mine", "--", "true"]),
@@ -58,7 +62,65 @@ fn a_message_is_one_fragment_and_a_hint() {
     hint: add --stderr
     ");
     let (_, text) = refused(&["run", "--", "no-such-program"]);
-    insta::assert_snapshot!(text, @"error: command `no-such-program` not found");
+    insta::assert_snapshot!(text, @r"
+    error: command `no-such-program` not found
+    hint: name a program in PATH; what only a shell knows runs as `logtap run -- sh -c '...'`
+    ");
+    let (_, text) = refused(&["redact", "/"]);
+    insta::assert_snapshot!(text, @r"
+    error: failed to read `/`: Is a directory (os error 21)
+    hint: name files of text, or none to read standard input
+    ");
+    let (_, text) = refused(&["grep", "a(", "."]);
+    insta::assert_snapshot!(text, @r"
+    error: `a(` is no regular expression: unclosed group
+    hint: a backslash takes a character as it is: `\(`, `\.`, `\[`
+    ");
+}
+
+#[test]
+fn a_mistake_in_the_arguments_names_the_value_and_where_it_comes_from() {
+    let workspace = Workspace::new();
+    let (code, text) = refused(&["recv", "--dir", "c", "--max-disk", "lots"]);
+    assert_eq!(code, Some(2));
+    insta::assert_snapshot!(text, @r"
+    error: --max-disk: `lots` is no size, such as 512KB, 256MB or 50GB
+    hint: `logtap recv --help` explains every argument
+    ");
+    let mut receiver = command(logtap());
+    receiver.args(["recv", "--dir", "c"]).env("LOGTAP_RECV_DISK_CAP", "lots");
+    let output = receiver.current_dir(workspace.path()).output().expect("logtap starts");
+    let text = String::from_utf8(output.stderr).expect("messages are text");
+    assert!(text.contains("the environment variable `LOGTAP_RECV_DISK_CAP`"), "{text}");
+    std::fs::write(workspace.join(".logtap.yaml"), "recv: {disk_cap: lots}\n").expect("a file");
+    let output = said(workspace.path(), &["recv", "--dir", "c"]);
+    let text = String::from_utf8(output.stderr).expect("messages are text");
+    assert!(text.contains("the value comes from `recv.disk_cap` in"), "{text}");
+    let output = said(workspace.path(), &["inspect", "--json", "--nonsense"]);
+    let mistake: Value = serde_json::from_slice(&output.stderr).expect("it is JSON");
+    assert_eq!(mistake["error"], "invalid_args");
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_named() {
+    for words in [&["--help"][..], &["completion", "bash"]] {
+        let mut full = command(logtap());
+        let device = std::fs::File::options().write(true).open("/dev/full").expect("a device");
+        let output = full.args(words).stdout(device).output().expect("logtap starts");
+        let text = String::from_utf8(output.stderr).expect("messages are text");
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {text}");
+        assert!(text.contains("failed to write standard output: No space"), "{words:?}: {text}");
+    }
+}
+
+#[test]
+fn a_library_is_installed_where_every_program_finds_it() {
+    let workspace = Workspace::new();
+    let output = said(workspace.path(), &["library", "--install", "a/b"]);
+    let path = String::from_utf8(output.stdout).expect("a path");
+    let whole = workspace.join("a/b/liblogtap.so").canonicalize().expect("it is there");
+    assert_eq!(Path::new(path.trim_end()).canonicalize().ok(), Some(whole), "{path}");
+    assert!(path.starts_with('/'), "{path}");
 }
 
 #[test]

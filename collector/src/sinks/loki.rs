@@ -123,9 +123,12 @@ impl LokiSink {
         }
         if let Some(path) = ca {
             let pem = std::fs::read(&path)
-                .map_err(|error| failed(format!("failed to read `{}`: {error}", path.display())))?;
+                .map_err(|source| CollectorError::File { path: path.clone(), source })?;
             let certificates = Certificate::from_pem_bundle(&pem)
                 .map_err(|error| failed(format!("`{}`: {}", path.display(), chain(&error))))?;
+            if certificates.is_empty() {
+                return Err(failed(format!("there is no certificate in `{}`", path.display())));
+            }
             client = client.tls_certs_merge(certificates);
         } else if url.scheme() == "http" {
             // An image without certificates can still push without TLS.

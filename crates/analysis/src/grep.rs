@@ -58,11 +58,23 @@ pub struct FileMatches {
 #[derive(Debug, thiserror::Error)]
 pub enum GrepError {
     /// The pattern is no regular expression.
-    #[error("bad pattern: {0}")]
-    Pattern(#[from] Box<regex::Error>),
+    #[error("`{pattern}` is no regular expression: {}", last_line(.reason))]
+    Pattern {
+        /// What was given.
+        pattern: String,
+        /// What is wrong with it, over several lines.
+        reason: Box<regex::Error>,
+    },
     /// The capture cannot be read.
     #[error(transparent)]
     Capture(#[from] CaptureError),
+}
+
+/// The library draws the pattern and points at the place; what is wrong stands at the end.
+fn last_line(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().next_back().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }
 
 /// An entry that matches.
@@ -90,7 +102,10 @@ pub fn grep(
     let pattern = RegexBuilder::new(&options.pattern)
         .case_insensitive(options.ignore_case)
         .build()
-        .map_err(Box::new)?;
+        .map_err(|error| GrepError::Pattern {
+            pattern: options.pattern.clone(),
+            reason: Box::new(error),
+        })?;
     let capture = Capture::open(directory)?;
     let segments: Vec<&Segment> = capture.segments_for(&options.filter).collect();
     let search =

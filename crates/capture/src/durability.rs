@@ -4,6 +4,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use logtap_units::read;
+
 /// When a segment that grows is written through to the disk.
 ///
 /// A killed process loses nothing under any of them; they differ in what a power cut can take. A
@@ -44,16 +46,11 @@ impl FromStr for Fsync {
             "always" => Ok(Self::Always),
             _ => {
                 let duration = text.strip_prefix("every:").ok_or_else(unknown)?;
-                let (number, unit) = match duration.strip_suffix("ms") {
-                    Some(number) => (number, 0.001),
-                    None => match duration.strip_suffix('m') {
-                        Some(number) => (number, 60.0),
-                        None => (duration.strip_suffix('s').unwrap_or(duration), 1.0),
-                    },
-                };
-                let number: f64 = number.trim().parse().map_err(|_| unknown())?;
-                let duration = Duration::try_from_secs_f64(number * unit).map_err(|_| unknown())?;
-                if duration.is_zero() { Err(unknown()) } else { Ok(Self::Every(duration)) }
+                // A number alone is of seconds.
+                match read::duration_or_number(duration, Duration::from_secs(1)) {
+                    Ok(duration) if !duration.is_zero() => Ok(Self::Every(duration)),
+                    _ => Err(unknown()),
+                }
             }
         }
     }

@@ -105,6 +105,9 @@ impl CaptureError {
                 io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
                     Some("name a directory with --dir")
                 }
+                io::ErrorKind::NotFound => {
+                    Some("name a directory with --dir that is there, or that can be made")
+                }
                 _ if source.raw_os_error() == Some(5) => {
                     Some("the disk itself reports errors: see the system's log")
                 }

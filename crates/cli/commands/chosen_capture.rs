@@ -1,6 +1,7 @@
 //! Which capture a command means: the one that was named, or the newest one here.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use logtap_analysis::{CaptureError, Metadata, Timestamp};
@@ -41,12 +42,20 @@ fn started(directory: &Path) -> Option<Timestamp> {
 
 /// A capture that cannot be read is not there, unless the system says otherwise.
 pub(crate) fn unreadable(error: CaptureError) -> CommandError {
-    match error {
-        CaptureError::NotACapture { .. } => CommandError::new(Kind::NotFound, error)
-            .hinted("name the directory that `logtap recv --dir` or `logtap run` has made"),
+    const WHERE: &str = "a capture is a directory that `logtap run` or `logtap recv` has written";
+    match &error {
+        CaptureError::NotACapture { .. } => CommandError::new(Kind::NotFound, error).hinted(WHERE),
+        CaptureError::Io { source, .. } => match source.kind() {
+            io::ErrorKind::NotADirectory => CommandError::new(Kind::NotFound, error).hinted(WHERE),
+            io::ErrorKind::NotFound => CommandError::caused(error).hinted(WHERE),
+            io::ErrorKind::PermissionDenied => {
+                CommandError::caused(error).hinted("read it as the user who wrote it, or as root")
+            }
+            _ => CommandError::caused(error),
+        },
         CaptureError::ForeignFile { .. } => CommandError::caused(error)
             .hinted("somebody has changed the index; without it the data files are read instead"),
-        other => CommandError::caused(other),
+        _ => CommandError::caused(error),
     }
 }
 

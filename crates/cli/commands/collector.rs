@@ -12,17 +12,10 @@ pub(crate) fn run(args: &CollectorArgs) -> Result<Ending, CommandError> {
     Ok(Ending::OK)
 }
 
-/// The same kinds as the lean program has exit codes for.
+/// The same as a failure of ours.
 pub(crate) fn failed(error: CollectorError) -> CommandError {
-    let kind = match &error {
-        CollectorError::BadLabel { .. }
-        | CollectorError::ReservedLabel { .. }
-        | CollectorError::SpoolTooSmall { .. }
-        | CollectorError::NotMemory { .. }
-        | CollectorError::Sink { .. } => Kind::Arguments,
-        CollectorError::Unsafe { .. } => Kind::Permission,
-        CollectorError::Listen { .. } => Kind::Network,
-        _ => return CommandError::caused(error),
-    };
-    CommandError::new(kind, error)
+    let kind = Kind::of_exit_code(error.exit_code());
+    let remedy = error.remedy();
+    let failure = CommandError::new(kind, error);
+    remedy.into_iter().fold(failure, CommandError::hinted)
 }

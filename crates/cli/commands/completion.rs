@@ -20,7 +20,15 @@ pub(crate) struct CompletionArgs {
 
 pub(crate) fn run(args: &CompletionArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "logtap", &mut script);
+    clap_complete::generate(args.shell, &mut for_people(), "logtap", &mut script);
     std::io::Write::write_all(printer.answers(), &script)?;
     Ok(Ending::OK)
+}
+
+/// The command line without what no person is to call: the scripts of some shells offer that too.
+fn for_people() -> clap::Command {
+    let all = Cli::command();
+    let shown = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    let commands: Vec<_> = shown.collect();
+    clap::Command::new("logtap").version(env!("CARGO_PKG_VERSION")).subcommands(commands)
 }

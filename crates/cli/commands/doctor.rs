@@ -14,10 +14,11 @@ use logtap_doctor::settings::Asked;
 use logtap_doctor::tap::{self, TapReport};
 use logtap_doctor::{DoctorError, Finding, Severity, has_problem, preloads, proc, settings};
 use logtap_program::{ProgramError, search};
+use logtap_units::show::{plural, size};
 use serde::Serialize;
 
 use crate::commands::Ending;
-use crate::commands::run::{place, plural, size};
+use crate::commands::run::place;
 use crate::failure::{CommandError, Kind};
 use crate::output::Printer;
 
@@ -31,14 +32,14 @@ const SHOWN_PROGRAMS: usize = 40;
 /// Find out whether a program, a process or a directory can be tapped, how, and why not
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  logtap doctor nginx                 a program, found as a shell finds it
-  logtap doctor ./start.sh            through `#!` lines to what really runs
-  logtap doctor --pid 4711            a running process: what was caught, what was lost
-  logtap doctor /dev/shm/tap          a tap directory: its collector, its rings, their losses
-  logtap doctor /opt/app --json       every executable of an application
+  logtap doctor nginx             a program, found as a shell finds it
+  logtap doctor ./start.sh        through `#!` lines to what really runs
+  logtap doctor --pid 4711        a running process: what was caught, what was lost
+  logtap doctor /dev/shm/tap      a tap directory: its collector, its rings, their losses
+  logtap doctor /opt/app --json   every executable of an application
 
-Exit codes: 0 nothing wrong, 2 bad arguments, 3 no such program or process, 4 it may not be looked
-at, 6 a problem was found (warnings are none). Nothing is run, changed or locked.")]
+Exit codes: 0 nothing wrong, 2 bad arguments, 3 no such program or process, 4 it may not be \
+looked at, 6 a problem was found (warnings are none). Nothing is run, changed or locked.")]
 pub(crate) struct DoctorArgs {
     /// A program, a directory with programs, or a tap directory
     #[arg(value_name = "PROGRAM|DIR", conflicts_with = "pid")]

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use logtap_analysis::{Filter, GrepError, GrepOptions, Line, Timestamp, damage, grep};
+use logtap_units::show::plural;
 
 use super::chosen_capture;
 use crate::commands::Ending;
-use crate::commands::run::plural;
 use crate::failure::{CommandError, Kind};
 use crate::output::Printer;
 
@@ -20,7 +20,7 @@ use crate::output::Printer;
   logtap grep -i error ./capture --label stream=stderr --from 2026-01-15T10:00:00Z
   logtap grep --count . ./capture
 
-The pattern is a regular expression, found anywhere. Lines are printed as text on a terminal and
+The pattern is a regular expression, found anywhere. Lines are printed as text on a terminal and \
 as the JSON lines of the capture elsewhere. No match is no failure.")]
 pub(crate) struct GrepArgs {
     /// The regular expression
@@ -60,6 +60,12 @@ enum Format {
 }
 
 pub(crate) fn run(args: &GrepArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && from > to
+    {
+        let text = format!("`--from {from}` is after `--to {to}`, so no line can match");
+        return Err(CommandError::new(Kind::Arguments, text).hinted("swap the two"));
+    }
     let directory = chosen_capture::choose(args.dir.as_deref())?;
     let options = GrepOptions {
         pattern: args.pattern.clone(),
@@ -108,7 +114,8 @@ pub(crate) fn run(args: &GrepArgs, printer: &mut Printer) -> Result<Ending, Comm
     if !report.damaged.is_empty() {
         let text = format!("{} could not be read", plural(report.damaged.len() as u64, "file"));
         printer.finish()?;
-        return Err(CommandError::new(Kind::Internal, text));
+        return Err(CommandError::new(Kind::Internal, text)
+            .hinted("all other lines were searched; of a damaged file those before the damage"));
     }
     Ok(Ending::OK)
 }
@@ -132,7 +139,8 @@ fn show(line: &Line<'_>, out: &mut impl Write) -> std::io::Result<()> {
 
 fn failed(error: GrepError) -> CommandError {
     match error {
-        GrepError::Pattern(_) => CommandError::new(Kind::Arguments, error),
+        GrepError::Pattern { .. } => CommandError::new(Kind::Arguments, error)
+            .hinted("a backslash takes a character as it is: `\\(`, `\\.`, `\\[`"),
         GrepError::Capture(error) => chosen_capture::unreadable(error),
     }
 }

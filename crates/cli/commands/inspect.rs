@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use logtap_analysis::{Bucket, InspectReport, LabelValue, Timestamp, inspect};
+use logtap_units::show::{plural, size};
 
 use super::chosen_capture;
 use crate::commands::Ending;
-use crate::commands::run::{plural, size};
 use crate::failure::CommandError;
 use crate::output::Printer;
 

@@ -1,5 +1,7 @@
 //! `logtap library`: where the preload library is, for who sets LD_PRELOAD by hand.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use logtap_embedded::InstallError;
@@ -15,17 +17,22 @@ use crate::output::Printer;
   LD_PRELOAD=$(logtap library) LLT_TARGET=tap:/dev/shm/tap LLT_TAP_INTO=3 ./server
   logtap library --install /opt/logtap
 
-Without --install the library is put into a directory of this user that every user can read, in
+Without --install the library is put into a directory of this user that every user can read, in \
 memory if possible, and stays there: it must not vanish under a running program.")]
 pub(crate) struct LibraryArgs {
-    /// Put the library into this directory, as liblogtap.so
+    /// Put the library into this directory, as liblogtap.so; the directory is made if it is not there
     #[arg(long, value_name = "DIR")]
     install: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &LibraryArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
     let path = match &args.install {
-        Some(directory) => install(directory)?,
+        Some(directory) => {
+            fs::create_dir_all(directory).map_err(|error| cannot_make(directory, &error))?;
+            // A program that changes its directory, or whose children do, finds no relative path.
+            let whole = std::path::absolute(directory).map_err(CommandError::caused)?;
+            install(&whole)?
+        }
         None => install_for_this_user()?,
     };
     printer.line(path.display())?;
@@ -35,16 +42,28 @@ pub(crate) fn run(args: &LibraryArgs, printer: &mut Printer) -> Result<Ending, C
 fn install(directory: &Path) -> Result<PathBuf, CommandError> {
     logtap_embedded::install(directory).map_err(|error| {
         let hint = match &error {
-            InstallError::Missing(_) => Some("create the directory first"),
-            InstallError::NotExecutable(_) => Some("name a directory on another file system"),
-            _ => None,
+            InstallError::Missing(_) => "create the directory first",
+            InstallError::NotExecutable(_) => "name a directory on another file system",
+            InstallError::NotADirectory(_)
+            | InstallError::Occupied(_)
+            | InstallError::Io { .. } => "name another directory with --install",
         };
         let failure = match error {
             InstallError::Missing(_) => CommandError::new(Kind::NotFound, error),
+            InstallError::NotADirectory(_) => CommandError::new(Kind::Arguments, error),
             other => CommandError::caused(other),
         };
-        hint.into_iter().fold(failure, CommandError::hinted)
+        failure.hinted(hint)
     })
+}
+
+fn cannot_make(directory: &Path, error: &io::Error) -> CommandError {
+    let kind = match error.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => Kind::Arguments,
+        _ => Kind::of(error),
+    };
+    let text = format!("failed to make the directory `{}`: {error}", directory.display());
+    CommandError::new(kind, text).hinted("name another directory with --install")
 }
 
 fn install_for_this_user() -> Result<PathBuf, CommandError> {

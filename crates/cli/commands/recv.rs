@@ -15,17 +15,17 @@ use logtap_recv::notify::webhook::Deliveries;
 use logtap_recv::watch::Watch;
 use logtap_recv::{
     Config, ConnectionLimits, Credential, Faults, LineSource, Mapping, ServeError, Store,
-    StoreError, StoreOptions, TlsFiles,
+    StoreError, StoreOptions, TlsError, TlsFiles,
 };
+use logtap_units::read;
+use logtap_units::show::{plural, size};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use self::keeping::KeepingArgs;
-use crate::commands::run::{plural, size};
 use crate::commands::{Ending, redact};
 use crate::failure::{CommandError, Kind};
 use crate::output::Printer;
-use crate::values;
 
 /// How often is looked whether the server still runs.
 const STEP: Duration = Duration::from_millis(200);
@@ -38,14 +38,14 @@ const STEP: Duration = Duration::from_millis(200);
   logtap recv --dir ./capture --redact
   logtap recv --dir ./capture --redact=email,credit_card --redact-patterns ours.yaml
   logtap recv --dir ./capture --tls-cert tls.crt --tls-key tls.key --auth @token.txt
-  logtap recv --dir ./capture --json-lines tcp://:5170 --json-lines udp://:6051      # Talos
-  logtap recv --dir ./capture --fault 429:5%,500:1%,delay:200ms    # a test double for log agents
-  logtap recv --dir ./capture --strict-loki                        # refuses what Loki refuses
+  logtap recv --dir ./capture --json-lines tcp://:5170        # as Talos sends its logs
+  logtap recv --dir ./capture --fault 429:5%,delay:200ms      # a test double for log agents
+  logtap recv --dir ./capture --strict-loki                   # refuses what Loki refuses
 
-Takes what a Loki takes on /loki/api/v1/push, and JSON objects of any shape on /logtap/lines. What it
-has answered for is in the capture, whatever happens to it. On a terminal it shows statistics and the
-whole capture live; `?` tells the keys. It ends at `q`, Ctrl-C or SIGTERM. All routes, answers and
-limits are in docs/receiver.md.")]
+Takes what a Loki takes on /loki/api/v1/push, and JSON objects of any shape on /logtap/lines. \
+What it has answered for is in the capture, whatever happens to it. On a terminal it shows \
+statistics and the whole capture live; `?` tells the keys. It ends at `q`, Ctrl-C or SIGTERM. All \
+routes, answers and limits are in docs/receiver.md.")]
 pub(crate) struct RecvArgs {
     /// Address to listen on
     #[arg(
@@ -58,13 +58,13 @@ pub(crate) struct RecvArgs {
     #[command(flatten)]
     keeping: KeepingArgs,
     /// Largest body of one push
-    #[arg(long, value_name = "SIZE", default_value = "16MB", value_parser = values::size)]
+    #[arg(long, value_name = "SIZE", default_value = "16MB", value_parser = read::size)]
     max_body: u64,
     /// Largest body of one push when it is unpacked
-    #[arg(long, value_name = "SIZE", default_value = "256MB", value_parser = values::size)]
+    #[arg(long, value_name = "SIZE", default_value = "256MB", value_parser = read::size)]
     max_unpacked: u64,
     /// Bodies held in memory at a time; senders beyond it are put off with 429
-    #[arg(long, value_name = "SIZE", default_value = "32MB", value_parser = values::size)]
+    #[arg(long, value_name = "SIZE", default_value = "32MB", value_parser = read::size)]
     max_in_flight: u64,
     /// Connections at a time; more of them wait
     #[arg(
@@ -309,6 +309,7 @@ fn credentials(texts: &[String]) -> Result<Vec<Credential>, CommandError> {
         };
         let content = std::fs::read_to_string(path).map_err(|error| {
             CommandError::new(Kind::of(&error), format!("failed to read `{path}`: {error}"))
+                .hinted("--auth @FILE names a readable file with one credential in each line")
         })?;
         let before = credentials.len();
         for line in content.lines().map(str::trim) {
@@ -341,7 +342,7 @@ fn address(text: &str) -> Result<SocketAddr, CommandError> {
     let found = full.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
     found.ok_or_else(|| {
         CommandError::new(Kind::Arguments, format!("`{text}` is no address to listen on"))
-            .hinted("an address is HOST:PORT, such as 127.0.0.1:3100")
+            .hinted("an address is HOST:PORT, such as 127.0.0.1:3100, [::1]:3100, or :3100 for all")
     })
 }
 
@@ -358,7 +359,12 @@ fn cannot_write(error: StoreError) -> CommandError {
 fn cannot_serve(error: ServeError) -> CommandError {
     let ServeError::Listen { address, source } = &error else {
         return match error {
-            ServeError::Tls(_) => CommandError::new(Kind::Arguments, error),
+            ServeError::Tls(TlsError::Unreadable { .. }) => {
+                CommandError::caused(error).hinted("name a file that this user can read")
+            }
+            ServeError::Tls(_) => CommandError::new(Kind::Arguments, error).hinted(
+                "--tls-cert, --tls-key and --tls-client-ca name files in PEM form (`-----BEGIN ...`)",
+            ),
             _ => CommandError::caused(error),
         };
     };

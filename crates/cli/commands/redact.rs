@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use logtap_recv::Redactor;
 use logtap_recv::redact::{CustomError, CustomPatterns, Patterns};
+use logtap_units::show::plural;
 use serde::Serialize;
 
 use crate::commands::Ending;
-use crate::commands::run::plural;
 use crate::failure::{CommandError, Kind};
 use crate::output::Printer;
 
@@ -25,8 +25,9 @@ const MAX_LISTED: usize = 100_000;
   logtap redact --test --redact=email,ssn app.log
   logtap redact < app.log > shareable.log
 
-Patterns: credit_card, email, jwt, bearer, ip_v4, ssn, phone, api_key, private_key, url_password,
-secret, iban, ip_v6. The same patterns work in `logtap recv --redact` and `logtap run --redact`.")]
+Patterns: credit_card, email, jwt, bearer, ip_v4, ssn, phone, api_key, private_key, \
+url_password, secret, iban, ip_v6. The same patterns work in `logtap recv --redact` and \
+`logtap run --redact`.")]
 pub(crate) struct RedactArgs {
     /// Files to read [default: standard input]
     file: Vec<PathBuf>,
@@ -72,15 +73,15 @@ pub(crate) fn run(args: &RedactArgs, printer: &mut Printer) -> Result<Ending, Co
     let redactor = policy(args.redact.as_deref().or(all), args.redact_patterns.as_deref())?;
     let names = redactor.names();
     let mut report = Report::default();
-    let mut read = |input: &mut dyn BufRead, printer: &mut Printer| {
-        pass(input, &redactor, &names, args, &mut report, printer)
+    let mut read = |input: &mut dyn BufRead, name: &Path, printer: &mut Printer| {
+        pass(input, name, &redactor, &names, args, &mut report, printer)
     };
     if args.file.is_empty() {
-        read(&mut io::stdin().lock(), printer)?;
+        read(&mut io::stdin().lock(), Path::new("standard input"), printer)?;
     }
     for path in &args.file {
         let file = File::open(path).map_err(|error| cannot_read(path, &error))?;
-        read(&mut BufReader::with_capacity(1 << 18, file), printer)?;
+        read(&mut BufReader::with_capacity(1 << 18, file), path, printer)?;
     }
     if args.test && args.json {
         printer.json(&report)?;
@@ -100,6 +101,7 @@ pub(crate) fn run(args: &RedactArgs, printer: &mut Printer) -> Result<Ending, Co
 
 fn pass(
     input: &mut dyn BufRead,
+    name: &Path,
     redactor: &Redactor,
     names: &[String],
     args: &RedactArgs,
@@ -109,7 +111,7 @@ fn pass(
     let mut text = Vec::new();
     loop {
         text.clear();
-        if input.read_until(b'\n', &mut text)? == 0 {
+        if input.read_until(b'\n', &mut text).map_err(|error| cannot_read(name, &error))? == 0 {
             return Ok(());
         }
         let line = text.strip_suffix(b"\n").unwrap_or(&text);
@@ -159,7 +161,9 @@ pub(crate) fn policy(
         )
     })?;
     let custom = patterns.map(CustomPatterns::read).transpose().map_err(|error| match error {
-        CustomError::Read { .. } => CommandError::caused(error),
+        CustomError::Read { .. } => {
+            CommandError::caused(error).hinted("name a readable file of YAML")
+        }
         error => CommandError::new(Kind::Arguments, error).hinted(
             "try the patterns on a sample: logtap redact --test --redact-patterns FILE < sample",
         ),
@@ -177,5 +181,11 @@ pub(crate) fn describe(redactor: &Redactor) -> String {
 
 fn cannot_read(path: &Path, error: &io::Error) -> CommandError {
     let text = format!("failed to read `{}`: {error}", path.display());
-    CommandError::new(Kind::of(error), text)
+    let kind = match error.kind() {
+        // One who cannot be read from is no reader that went away.
+        io::ErrorKind::BrokenPipe => Kind::Internal,
+        io::ErrorKind::IsADirectory => Kind::Arguments,
+        _ => Kind::of(error),
+    };
+    CommandError::new(kind, text).hinted("name files of text, or none to read standard input")
 }

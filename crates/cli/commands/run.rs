@@ -27,7 +27,6 @@ use std::time::Instant;
 pub(crate) use fallback::{CARRY, carry};
 pub(crate) use settings::RunArgs;
 pub(crate) use spawn::repeat_death;
-pub(crate) use summary::{plural, size};
 
 use self::descendants::Watcher;
 use self::fallback::Leftover;

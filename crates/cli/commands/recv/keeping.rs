@@ -6,12 +6,12 @@ use std::time::Duration;
 use clap::ValueEnum;
 use logtap_recv::redact::{Pattern, Patterns};
 use logtap_recv::{Fsync, OnFull, WriterOptions, segment_limit};
+use logtap_units::read;
+use logtap_units::show::size;
 
 use crate::commands::redact;
-use crate::commands::run::size;
 use crate::failure::CommandError;
 use crate::output::Printer;
-use crate::values;
 
 /// Flags about the capture.
 #[derive(clap::Args)]
@@ -20,22 +20,22 @@ pub(crate) struct KeepingArgs {
     #[arg(long, value_name = "DIR", env = "LOGTAP_RECV_DIR")]
     pub(crate) dir: PathBuf,
     /// Size at which a file of the capture is closed
-    #[arg(long, value_name = "SIZE", default_value = "256MB", value_parser = values::size)]
+    #[arg(long, value_name = "SIZE", default_value = "256MB", value_parser = read::size)]
     max_file: u64,
     /// Age at which a file of the capture is closed, such as 15m or 1h
-    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = read::duration)]
     rotate_every: Option<Duration>,
     /// Size of all files together, index and metadata included, beyond which the oldest go
     #[arg(
         long,
         value_name = "SIZE",
         default_value = "50GB",
-        value_parser = values::size,
+        value_parser = read::size,
         env = "LOGTAP_RECV_DISK_CAP"
     )]
     pub(crate) max_disk: u64,
     /// Space that stays free on the disk for others; 0 for none
-    #[arg(long, value_name = "SIZE", default_value = "64MB", value_parser = values::size_or_zero)]
+    #[arg(long, value_name = "SIZE", default_value = "64MB", value_parser = read::size_or_zero)]
     min_free: u64,
     /// What goes when there is no room
     #[arg(long, value_enum, value_name = "WHAT", default_value = "reject")]

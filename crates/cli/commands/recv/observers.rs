@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use logtap_recv::audit::{Audit, DEFAULT_AUDIT_CAP};
+use logtap_recv::audit::Audit;
 use logtap_recv::notify::EventKind;
 use logtap_recv::notify::alert::{Rule, parse_rules};
 use logtap_recv::notify::webhook::{WebhookAuth, WebhookError, WebhookOptions, Webhooks};
 use logtap_recv::watch::Observers;
+use logtap_units::read;
 
 use crate::failure::{CommandError, Kind};
-use crate::values;
 
 /// Flags about who is told.
 #[derive(clap::Args)]
@@ -43,7 +43,7 @@ pub(crate) struct ObserverArgs {
     #[arg(long, value_name = "FILE")]
     alert_rules: Option<PathBuf>,
     /// Size of the audit trail, beyond which its older half goes
-    #[arg(long, value_name = "SIZE", default_value_t = DEFAULT_AUDIT_CAP, value_parser = values::size)]
+    #[arg(long, value_name = "SIZE", default_value = "64MB", value_parser = read::size)]
     max_audit: u64,
 }
 
@@ -89,6 +89,7 @@ impl ObserverArgs {
                 WebhookError::Address { .. } | WebhookError::Token => Kind::Arguments,
             };
             CommandError::new(kind, error)
+                .hinted("an address is http://HOST/PATH or https://HOST/PATH")
         })?;
         Ok(Checked { webhooks, rules, max_audit: self.max_audit })
     }
@@ -114,7 +115,7 @@ impl Checked {
 fn read_rules(path: &Path) -> Result<Vec<Rule>, CommandError> {
     let text = fs::read_to_string(path).map_err(|error| {
         let text = format!("failed to read alert rules `{}`: {error}", path.display());
-        CommandError::new(Kind::of(&error), text)
+        CommandError::new(Kind::of(&error), text).hinted("name a readable file of YAML")
     })?;
     parse_rules(&text).map_err(|error| {
         CommandError::new(Kind::Arguments, format!("`{}`: {error}", path.display())).hinted(

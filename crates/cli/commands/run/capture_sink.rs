@@ -15,7 +15,11 @@ impl Sink for CaptureSink {
             Ok(_) => Ok(()),
             Err(error) if error.is_bad_batch() => Err(PushError::Refused { reason: chain(&error) }),
             // A full disk may get room again, and what cannot be written stays with the collector.
-            Err(error) => Err(PushError::Retry { reason: chain(&error), after: None }),
+            Err(error) => {
+                let remedy = error.remedy().map(|remedy| format!("; {remedy}"));
+                let reason = chain(&error) + &remedy.unwrap_or_default();
+                Err(PushError::Retry { reason, after: None })
+            }
         }
     }
 }
@@ -36,6 +40,13 @@ impl<Inner: Sink> Sink for RedactingSink<Inner> {
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |error| error.source()) {
+        let cause = cause.to_string();
+        // Some errors repeat their cause in their own text.
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }

@@ -7,7 +7,7 @@ use logtap_collector::Counts;
 use logtap_wire::identity::Streams;
 
 use super::settings::{Settings, Told};
-use super::summary::{plural, size};
+use logtap_units::show::{plural, size};
 
 const PAUSE: Duration = Duration::from_millis(500);
 /// Without a line nothing is to be done.

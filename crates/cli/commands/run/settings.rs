@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::ValueEnum;
+use clap::{ValueEnum, ValueHint};
 use logtap_recv::Redactor;
+use logtap_units::read::{self, UnitError};
 use logtap_wire::pattern;
 
 use crate::commands::redact;
@@ -25,10 +26,10 @@ const FULL_WAIT: u32 = 10_000;
   logtap run -- ./server --port 8080
   logtap run --file '/var/log/app/*.log' -- ./legacy-app
   logtap run --redact -- ./server
-  logtap run --suppress=stdout --to http://loki:3100 --label env=test -- make load-test
+  logtap run --suppress=stdout --to http://loki:3100 --label env=test -- make test
 
-The command sees the same terminal, input and signals as without logtap, and `logtap run` ends
-as it did. A program that cannot be preloaded (static, Go, setuid) goes through a pipe or a
+The command sees the same terminal, input and signals as without logtap, and `logtap run` ends \
+as it did. A program that cannot be preloaded (static, Go, setuid) goes through a pipe or a \
 pseudo-terminal instead, and its files are followed as they grow; the summary says so.
 
 One `logtap run` inside another: the inner one taps its command, the outer one everything else.")]
@@ -76,8 +77,8 @@ pub(crate) struct RunArgs {
     /// What a write does when the tap is full: wait as on a slow pipe, or drop the copy and count it
     #[arg(long, value_enum, default_value = "wait")]
     on_full: OnFull,
-    /// Seconds to wait for processes that outlive the command
-    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
+    /// How long to wait for processes that outlive the command, such as 500ms or 1m; 0 for not at all
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = parse_linger)]
     linger: Duration,
     /// Print no summary
     #[arg(short, long)]
@@ -89,7 +90,12 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) json: bool,
     /// The command and its arguments
-    #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
+    #[arg(
+        value_name = "CMD",
+        required = true,
+        trailing_var_arg = true,
+        value_hint = ValueHint::CommandWithArguments
+    )]
     command: Vec<OsString>,
 }
 
@@ -331,10 +337,9 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-fn parse_seconds(text: &str) -> Result<Duration, String> {
-    let number = text.strip_suffix('s').unwrap_or(text);
-    let seconds: f64 = number.parse().map_err(|_| "a number of seconds is needed".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| "not a sensible number of seconds".to_owned())
+/// A number alone is of seconds.
+fn parse_linger(text: &str) -> Result<Duration, UnitError> {
+    read::duration_or_number(text, Duration::from_secs(1))
 }
 
 #[cfg(test)]
@@ -386,8 +391,10 @@ mod tests {
     }
 
     #[test]
-    fn seconds_may_have_a_fraction() {
-        assert_eq!(parse_seconds("0.5s"), Ok(Duration::from_millis(500)));
-        assert!(parse_seconds("-1").is_err() && parse_seconds("soon").is_err());
+    fn lingering_is_a_duration_or_seconds() {
+        assert_eq!(parse_linger("0.5s"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_linger("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_linger("0"), Ok(Duration::ZERO));
+        assert!(parse_linger("-1").is_err() && parse_linger("soon").is_err());
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use logtap_collector::{StreamSummary, Totals};
+use logtap_units::show::{plural, size};
 use serde::Serialize;
 
 use super::descendants::Unreached;
@@ -193,35 +194,6 @@ fn lost(totals: &Totals) -> String {
         (0, _) => "nothing lost".to_owned(),
         (writes, bytes) => format!("{} lost ({})", plural(writes, "write"), size(bytes)),
     }
-}
-
-/// A number and its noun, thousands apart.
-pub(crate) fn plural(count: u64, noun: &str) -> String {
-    let digits = count.to_string();
-    let mut grouped = String::new();
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{grouped} {noun}{ending}")
-}
-
-/// Bytes in the unit that a person would take.
-pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
 }
 
 fn duration(time: Duration) -> String {

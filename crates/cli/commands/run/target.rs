@@ -26,13 +26,17 @@ pub(crate) fn find(command: &[OsString]) -> Result<Target, CommandError> {
             SearchError::NotFound(_) => Kind::CommandNotFound,
             SearchError::NotExecutable(_) => Kind::CommandNotExecutable,
         };
-        let is_here = kind == Kind::CommandNotFound && Path::new(".").join(name).is_file();
-        let failure = CommandError::new(kind, error);
-        if is_here {
-            failure.hinted(format!("a file of that name is here: `./{}`", name.display()))
+        let hint = if kind == Kind::CommandNotExecutable {
+            "make it executable (chmod +x), or name its interpreter".to_owned()
+        } else if Path::new(".").join(name).is_file() {
+            format!("a file of that name is here: `./{}`", name.display())
+        } else if name.as_encoded_bytes().contains(&b'/') {
+            "name an executable file".to_owned()
         } else {
-            failure
-        }
+            "name a program in PATH; what only a shell knows runs as `logtap run -- sh -c '...'`"
+                .to_owned()
+        };
+        CommandError::new(kind, error).hinted(hint)
     })?;
     let obstacle = obstacle(&path);
     Ok(Target { path, obstacle })
