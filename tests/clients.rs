@@ -1,6 +1,7 @@
 //! Log libraries of other people push to `logtap recv`; what they sent and what the capture holds is
 //! compared line by line. Refuses to install them: `.ci/install` does that, into `target/clients`.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -235,4 +236,64 @@ fn syslog_ng() {
     let outcome = client.stop(Signal::TERM, &[]);
     assert!(outcome.status.success(), "{outcome:?}");
     compare(&receiver.end(), as_it_is, &[("program", "syslog-ng")]);
+}
+
+#[test]
+fn rsyslog() {
+    let root = clients("rsyslog");
+    if !root.join("complete").exists() {
+        skip("rsyslog is not unpacked");
+        return;
+    }
+    let lines = free_port();
+    let source = format!("tcp://127.0.0.1:{lines}");
+    let receiver = Receiver::start(&["--json-lines", &source, "--json-key", "label=facility"]);
+    let workspace = receiver.workspace.path().to_owned();
+    let input: Vec<Vec<u8>> = (0..LINES)
+        .map(|number| {
+            // Some begin with blanks, some have bytes that are no text.
+            let (blanks, end): (_, &[u8]) =
+                if number % 10 == 5 { ("   ", b" \xff\xfe") } else { ("", b"") };
+            [blanks.as_bytes(), sent(number).as_bytes(), end].concat()
+        })
+        .collect();
+    let whole = [input.join(&b'\n'), b"\n".to_vec()].concat();
+    std::fs::write(workspace.join("input"), whole).expect("a file");
+    let template = std::fs::read_to_string(app("clients").join("rsyslog.conf")).expect("a file");
+    let configuration = template
+        .replace("PORT", &lines.to_string())
+        .replace("DIRECTORY", workspace.to_str().expect("a plain path"));
+    std::fs::write(workspace.join("rsyslog.conf"), configuration).expect("a file");
+    let libraries = format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    let libraries = root.join(libraries).canonicalize().expect("Debian's place for libraries");
+    let mut client = command(root.join("usr/sbin/rsyslogd").canonicalize().expect("it is there"));
+    client.env("LD_LIBRARY_PATH", &libraries).arg("-n");
+    client.arg("-f").arg(workspace.join("rsyslog.conf")).arg("-i").arg(workspace.join("pid"));
+    client.arg("-M").arg(libraries.join("rsyslog"));
+    let client = Service::start(client, &workspace);
+    client.wait_until("sent all", || receiver.stored() >= LINES);
+    let outcome = client.stop(Signal::TERM, &[]);
+    assert!(outcome.status.success(), "{outcome:?}");
+    // Its own times, to the microsecond, and where in the file the line was.
+    let said = std::fs::read(workspace.join("sent")).expect("what it wrote beside");
+    let said: Vec<serde_json::Value> = String::from_utf8_lossy(&said)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(said.len(), LINES, "{outcome:?}");
+    let received = receiver.end();
+    let texts: Vec<Vec<u8>> = received.iter().map(|line| line.text.clone()).collect();
+    assert_eq!(difference(&input, &texts, Order::Total), None);
+    for (line, said) in received.iter().zip(said) {
+        let time: jiff::Timestamp =
+            said["time"].as_str().and_then(|time| time.parse().ok()).expect("a time");
+        assert_eq!(line.timestamp, time.as_nanosecond(), "{line:?}");
+        let offset = said["offset"].as_str().expect("a text").to_owned();
+        assert_eq!(line.labels, texts_of(&[("app", "numbers"), ("facility", "local3")]));
+        assert_eq!(line.metadata, texts_of(&[("level", "warning"), ("offset", &offset)]));
+    }
+}
+
+fn texts_of(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
