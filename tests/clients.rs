@@ -26,6 +26,11 @@ fn sent(number: usize) -> String {
     format!("line {number}: \"quoted\" back\\slash \u{e4} \u{1f600} <tag> & tab\there")
 }
 
+/// The time that some of them give a line, in nanoseconds.
+fn time(number: usize) -> i128 {
+    1_700_000_000_123_456_000 + number as i128 * 1_000_000_001
+}
+
 /// A receiver that clients push to.
 struct Receiver {
     workspace: Workspace,
@@ -157,19 +162,39 @@ fn python_logging_loki_with_the_newer_push() {
     python_logging_loki("1");
 }
 
+/// What exporters of OpenTelemetry send: times to the nanosecond, attributes of three kinds, severity.
+fn compare_exported(lines: &[Line], service: &str) {
+    compare(lines, as_it_is, &[("service_name", service)]);
+    for (number, line) in lines.iter().enumerate() {
+        assert_eq!(line.timestamp, time(number), "{line:?}");
+        let number = number.to_string();
+        let known = [
+            ("number", &*number),
+            ("host_arch", "amd64"),
+            ("scope_name", "numbers"),
+            ("severity_number", "13"),
+            ("severity_text", "WARN"),
+        ];
+        for (name, value) in known {
+            let kept = line.metadata.get(name).map(String::as_str);
+            assert_eq!(kept, Some(value), "{name} of {line:?}");
+        }
+    }
+}
+
 #[test]
 fn opentelemetry_of_python() {
     let receiver = Receiver::start(&[]);
     let Some(mut client) = python("opentelemetry_python.py") else { return };
     client.args([&receiver.address(), &LINES.to_string()]);
-    compare(&receiver.receive(client), as_it_is, &[("service_name", "python")]);
+    compare_exported(&receiver.receive(client), "python");
 }
 
 fn opentelemetry(form: &str) {
     let receiver = Receiver::start(&[]);
     let Some(mut client) = node(&receiver, "opentelemetry.mjs") else { return };
     client.args([&receiver.address(), form, &LINES.to_string()]);
-    compare(&receiver.receive(client), as_it_is, &[("service_name", "node")]);
+    compare_exported(&receiver.receive(client), "node");
 }
 
 #[test]
@@ -204,12 +229,18 @@ fn pino_loki() {
     let receiver = Receiver::start(&[]);
     let Some(mut client) = node(&receiver, "pino_loki.mjs") else { return };
     client.args([&receiver.address(), &LINES.to_string()]);
-    // Its line is an object with the text in it.
-    let text = |line: &Line| {
-        let object: serde_json::Value = serde_json::from_slice(&line.text).expect("JSON");
-        object["msg"].as_str().expect("a text").as_bytes().to_vec()
-    };
-    compare(&receiver.receive(client), text, &[("app", "pino"), ("level", "warning")]);
+    // Its line is an object with the text and the time in it.
+    let object =
+        |line: &Line| -> serde_json::Value { serde_json::from_slice(&line.text).expect("JSON") };
+    let text = |line: &Line| object(line)["msg"].as_str().expect("a text").as_bytes().to_vec();
+    let lines = receiver.receive(client);
+    compare(&lines, text, &[("app", "pino"), ("level", "warning")]);
+    for (number, line) in lines.iter().enumerate() {
+        let object = object(line);
+        assert_eq!(object["number"], number, "{line:?}");
+        let milliseconds = object["time"].as_i64().expect("a time");
+        assert_eq!(line.timestamp, i128::from(milliseconds) * 1_000_000, "{line:?}");
+    }
 }
 
 #[test]

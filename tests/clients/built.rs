@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{LINES, Receiver, ask, metric, sent};
+use super::{LINES, Receiver, ask, metric, sent, time};
 use crate::support::capture::Line;
 use crate::support::difference::{Order, difference};
 use crate::support::machine::{clients, skip};
@@ -53,11 +53,6 @@ fn records(lines: &[Line], stream: &[&str]) -> Vec<Vec<u8>> {
 
 fn pairs(map: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
     map.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
-}
-
-/// The time that a numbered line is given, in nanoseconds.
-fn time(number: usize) -> i128 {
-    1_700_000_000_123_456_000 + number as i128 * 1_000_000_001
 }
 
 /// The line of promtail's client: some hold bytes that are no text, some are long, some empty.

@@ -1,6 +1,5 @@
-"""Exports numbered records with OpenTelemetry's SDK: ADDRESS and how many."""
+"""Exports numbered records with OpenTelemetry's SDK: ADDRESS and how many. Each is a second and a nanosecond later."""
 import sys
-import time
 
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.exporter.otlp.proto.http import Compression
@@ -16,7 +15,7 @@ provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
 logger = provider.get_logger("numbers")
 for number in range(count):
     logger.emit(LogRecord(
-        timestamp=time.time_ns(),
+        timestamp=1_700_000_000_123_456_000 + number * 1_000_000_001,
         body=f'line {number}: "quoted" back\\slash \u00e4 \U0001f600 <tag> & tab\there',
         severity_number=SeverityNumber.WARN,
         severity_text="WARN",
