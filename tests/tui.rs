@@ -268,6 +268,38 @@ fn nothing_in_a_line_reaches_the_terminal_as_a_command() {
 }
 
 #[test]
+fn stopped_and_continued_from_outside_it_takes_the_terminal_again() {
+    let workspace = Workspace::new();
+    let directory = workspace.join("capture");
+    let Some(terminal) = Terminal::start(&workspace, &script(&directory)) else { return };
+    push(terminal.port(), 0..10);
+    terminal.wait_for("line-0009");
+    let pid = std::fs::read_to_string(workspace.join("pid")).expect("the script wrote it");
+    let pid = pid.trim().parse().ok().and_then(rustix::process::Pid::from_raw).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("it runs");
+    // Somebody else uses the terminal meanwhile.
+    let mut name = terminal.command();
+    name.args(["display-message", "-p", "#{pane_tty}"]);
+    let name = String::from_utf8(succeed(name).stdout).expect("a path");
+    let tty = std::fs::File::options().read(true).write(true).open(name.trim()).expect("it opens");
+    let mut restore = command("stty");
+    restore.arg("sane").stdin(tty.try_clone().expect("a file"));
+    succeed(restore);
+    (&tty).write_all(b"\x1b[?1049l\x1b[2J somebody else").expect("a terminal takes text");
+    terminal.wait("taken over", |s| s.contains("somebody else") && !s.contains("line-0009"));
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).expect("it is there");
+    terminal.wait("back", |s| s.contains("line-0009") && !s.contains("somebody else"));
+    // A key without the Enter that a terminal waits for that nobody has taken.
+    terminal.text("?");
+    terminal.wait_for("half a page down, up");
+    terminal.keys(&["Escape"]);
+    terminal.wait("closed", |s| !s.contains("half a page down, up"));
+    terminal.keys(&["q"]);
+    terminal.wait_for("ended with 0");
+    assert_eq!(messages(&directory).len(), 10);
+}
+
+#[test]
 fn a_signal_gives_the_terminal_back_and_ends_the_capture() {
     let workspace = Workspace::new();
     let directory = workspace.join("capture");

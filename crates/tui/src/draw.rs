@@ -13,6 +13,7 @@ use ratatui::style::Style;
 use self::areas::Areas;
 use crate::state::{Mode, State};
 use crate::visible::shown;
+use crate::wrap::{cut, width};
 
 /// Draws everything into the buffer, which has the size of the state.
 pub fn draw(state: &State, buffer: &mut Buffer) {
@@ -28,6 +29,18 @@ pub fn draw(state: &State, buffer: &mut Buffer) {
         Mode::Detail(top) => detail::draw(state, *top, buffer),
         _ => {}
     }
+}
+
+/// Writes a text that may be longer than there is room for; its last cell says so.
+fn put_cut(buffer: &mut Buffer, x: u16, y: u16, end: u16, text: &str, style: Style) -> u16 {
+    let text = shown(text);
+    let room = usize::from(end.saturating_sub(x));
+    if width(&text) <= room || room == 0 {
+        return put(buffer, x, y, end, &[(&text, style)]);
+    }
+    let front = cut(&text, room - 1).into_iter().next().unwrap_or_default();
+    let front = text.get(front).unwrap_or_default();
+    put(buffer, x, y, end, &[(front, style), ("\u{203a}", style)])
 }
 
 /// Writes texts one after the other, up to `end`; returns where the next one would begin.

@@ -13,6 +13,20 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
+/// `1,234` or, from there on, `12.3K`, `1.2M`: a number where there is little room.
+pub(crate) fn short(number: u64) -> String {
+    let mut value = number as f64;
+    let mut unit = "";
+    for next in ["K", "M", "G", "T", "P"] {
+        if number < 10_000 || value < 999.95 {
+            break;
+        }
+        value /= 1000.0;
+        unit = next;
+    }
+    if unit.is_empty() { count(number) } else { format!("{value:.1}{unit}") }
+}
+
 /// `1.2 GB`, by thousands.
 pub(crate) fn size(bytes: u64) -> String {
     let mut value = bytes as f64;
@@ -47,5 +61,7 @@ mod tests {
             ("999 B".into(), "1.0 KB".into(), "1.0 MB".into())
         );
         assert_eq!(duration(3_723), "1:02:03");
+        let shorts = [9_999, 10_000, 999_949, 999_950, 12_345_678].map(short);
+        assert_eq!(shorts, ["9,999", "10.0K", "999.9K", "1.0M", "12.3M"]);
     }
 }

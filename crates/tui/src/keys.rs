@@ -40,6 +40,7 @@ pub enum Action {
     Panel,
     Mouse,
     Help,
+    Redraw,
     Suspend,
     Quit,
 }
@@ -58,7 +59,7 @@ const fn binding(keys: &'static str, meaning: &'static str) -> Binding {
 }
 
 /// All keys, in the order of the help.
-pub const BINDINGS: [Binding; 30] = [
+pub const BINDINGS: [Binding; 31] = [
     binding("j k \u{2193} \u{2191}", "one line down, up"),
     binding("d u", "half a page down, up"),
     binding("PgDn PgUp", "a page down, up"),
@@ -87,6 +88,7 @@ pub const BINDINGS: [Binding; 30] = [
     binding("M", "mouse on, off (off: the terminal selects)"),
     binding("wheel click", "scroll; choose a line, again: in full"),
     binding("?", "this help"),
+    binding("Ctrl-L", "draw the screen anew"),
     binding("Ctrl-Z", "suspend"),
     binding("q Ctrl-C", "quit: stops the receiver, keeps the capture"),
 ];
@@ -96,6 +98,7 @@ pub fn action(key: KeyEvent) -> Option<Action> {
     if key.modifiers.contains(KeyModifiers::CONTROL) {
         return Some(match key.code {
             KeyCode::Char('c') => Action::Quit,
+            KeyCode::Char('l') => Action::Redraw,
             KeyCode::Char('z') => Action::Suspend,
             KeyCode::Char('d') => Action::HalfDown,
             KeyCode::Char('u') => Action::HalfUp,

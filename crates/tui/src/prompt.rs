@@ -35,7 +35,7 @@ impl Purpose {
             Self::Search => "text or regex to find   !re hides   =re keeps",
             Self::Label => "app=web   several with commas, nothing for all",
             Self::Time => "10:42   10:42:07.5   2026-11-21T10:42   -5m",
-            Self::Export => "directory for the lines that are shown",
+            Self::Export => "directory for the lines that are shown; nothing: a new one here",
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use logtap_capture::CaptureError;
 use ratatui::crossterm::event::Event as Raw;
-use signal_hook::consts::SIGTSTP;
+use signal_hook::consts::{SIGCONT, SIGTSTP};
 
 use crate::clipboard;
 use crate::draw::draw;
@@ -54,6 +54,8 @@ pub fn run(options: Options, source: &mut dyn Source) -> Result<Vec<String>, Tui
     let pager = Pager::open(&options.directory)?;
     let suspended = Arc::new(AtomicBool::new(false));
     let registration = signal_hook::flag::register(SIGTSTP, Arc::clone(&suspended))?;
+    let continued = Arc::new(AtomicBool::new(false));
+    let continuation = signal_hook::flag::register(SIGCONT, Arc::clone(&continued))?;
     let mut screen = Screen::take(true)?;
     let size = screen.size()?;
     let title = Title {
@@ -69,10 +71,12 @@ pub fn run(options: Options, source: &mut dyn Source) -> Result<Vec<String>, Tui
         started: Instant::now(),
         ended: false,
         suspended,
+        continued,
     };
     let outcome = driver.run(&mut screen, source);
     let left = screen.leave();
     signal_hook::low_level::unregister(registration);
+    signal_hook::low_level::unregister(continuation);
     let mut told = screen.take_panics();
     drop(screen);
     // An export is finished before the capture is closed.
@@ -98,6 +102,7 @@ struct Driver {
     started: Instant,
     ended: bool,
     suspended: Arc<AtomicBool>,
+    continued: Arc<AtomicBool>,
 }
 
 impl Driver {
@@ -107,6 +112,11 @@ impl Driver {
         while !self.ended && !source.is_over() {
             if self.suspended.swap(false, Ordering::Relaxed) {
                 suspend(screen)?;
+                self.continued.store(false, Ordering::Relaxed);
+            }
+            if self.continued.swap(false, Ordering::Relaxed) {
+                // Stopped from outside, without a word: what the terminal was meanwhile is not known.
+                screen.take_again()?;
             }
             if Instant::now() >= next {
                 self.tick(screen, source)?;
@@ -206,6 +216,10 @@ impl Driver {
                 },
                 Effect::Mouse(mouse) => {
                     screen.set_mouse(mouse)?;
+                    continue;
+                }
+                Effect::Redraw => {
+                    screen.forget();
                     continue;
                 }
                 Effect::Suspend => {

@@ -2,13 +2,15 @@
 //! to be done. No clock, no terminal, no file.
 
 mod actions;
+mod event;
 mod prompts;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ratatui::crossterm::event::{KeyEvent, KeyEventKind, MouseEvent, MouseEventKind};
+use ratatui::crossterm::event::{KeyEventKind, MouseEvent, MouseEventKind};
 
+pub use self::event::{Effect, Event, Exporting, Seek, Tick};
 pub use crate::judge::{LevelSet, MAX_RULES, Pattern, Rule, Spec, Tally};
 pub use crate::pager::{Goal, Page, Request, Row, Sought};
 pub use crate::place::{Place, SegmentKey};
@@ -70,28 +72,6 @@ pub struct Notice {
     until: Duration,
 }
 
-/// A jump that is not there yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seek {
-    /// To what.
-    pub goal: Goal,
-    /// From where.
-    pub from: Place,
-    /// In which direction.
-    pub forward: bool,
-}
-
-/// How far an export is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exporting {
-    /// Where to.
-    pub path: String,
-    /// How far, in percent.
-    pub percent: u64,
-    /// Lines written.
-    pub lines: u64,
-}
-
 /// Where the cursor goes on a new page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Keep {
@@ -137,69 +117,6 @@ pub struct State {
     talker_label: Option<String>,
     request: Request,
     keep: Keep,
-}
-
-/// What can happen.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// Time has passed.
-    Tick(Box<Tick>),
-    /// A key.
-    Key(KeyEvent),
-    /// A pasted text.
-    Paste(String),
-    /// The mouse.
-    Mouse(MouseEvent),
-    /// The terminal has another size.
-    Resize(u16, u16),
-    /// The page that was asked for.
-    Page(Page),
-    /// The jump that was asked for.
-    Sought(Sought),
-    /// The time that was asked for: its line, or why there is none.
-    Time(Result<Place, String>),
-    /// Something to tell, and whether it is bad.
-    Told(String, bool),
-}
-
-/// What is known now.
-#[derive(Clone, Debug, Default)]
-pub struct Tick {
-    /// Time since the start.
-    pub now: Duration,
-    /// The receiver's counters.
-    pub statistics: Statistics,
-    /// How far the survey is.
-    pub progress: Progress,
-    /// Segments removed since the start.
-    pub removed: u64,
-    /// The export under way.
-    pub exporting: Option<Exporting>,
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Read a page.
-    Page(Request),
-    /// Show lines by the state's spec.
-    Spec,
-    /// Look for a line.
-    Seek(Seek),
-    /// Look for a time, as it was typed.
-    FindTime(String),
-    /// Write the lines that are shown; the default directory if no name is given.
-    Export(String),
-    /// Give up the export.
-    StopExport,
-    /// Put a text on the clipboard.
-    Copy(String),
-    /// Take the mouse, or leave it to the terminal.
-    Mouse(bool),
-    /// Give the terminal back until the shell says go on.
-    Suspend,
-    /// End.
-    Quit,
 }
 
 impl State {
@@ -325,7 +242,13 @@ impl State {
             Sought::Nothing => {
                 let what = if seek.goal == Goal::Match { "match" } else { "error" };
                 let place = if seek.forward { "further down" } else { "further up" };
-                self.tell(format!("no {what} {place}"), false);
+                let other = match (seek.goal, seek.forward) {
+                    (Goal::Match, true) => "N looks further up",
+                    (Goal::Match, false) => "n looks further down",
+                    (Goal::Error, true) => "E looks further up",
+                    (Goal::Error, false) => "e looks further down",
+                };
+                self.tell(format!("no {what} {place}; {other}"), false);
             }
             Sought::Found(place, number) => {
                 self.match_number = number.filter(|_| seek.goal == Goal::Match);

@@ -71,6 +71,18 @@ impl Screen {
         self.set_mouse(self.mouse)
     }
 
+    /// Takes the terminal again when somebody else may have used it in between.
+    pub(crate) fn take_again(&mut self) -> io::Result<()> {
+        // The library takes no terminal that it thinks it has.
+        disable_raw_mode()?;
+        self.enter()
+    }
+
+    /// Takes it that the terminal shows something else; the next frame is sent as a whole.
+    pub(crate) fn forget(&mut self) {
+        self.shown = Buffer::default();
+    }
+
     /// The size of the terminal now.
     pub(crate) fn size(&self) -> io::Result<Size> {
         self.backend.size()

@@ -15,7 +15,8 @@ impl Theme {
     }
 
     pub(crate) fn dim(self) -> Style {
-        if self.colour { self.of(Color::DarkGray) } else { Style::new() }
+        // Some palettes have no grey that can be told from their background; fainter than the text it always is.
+        if self.colour { Style::new().add_modifier(Modifier::DIM) } else { Style::new() }
     }
 
     pub(crate) fn strong(self) -> Style {
@@ -74,7 +75,7 @@ impl Theme {
     }
 
     pub(crate) fn sender(self) -> Style {
-        self.of(Color::Blue)
+        self.of(Color::LightBlue)
     }
 
     pub(crate) fn number(self) -> Style {
@@ -86,7 +87,7 @@ impl Theme {
     }
 
     pub(crate) fn link(self) -> Style {
-        self.of(Color::Blue).add_modifier(Modifier::UNDERLINED)
+        self.of(Color::LightBlue).add_modifier(Modifier::UNDERLINED)
     }
 
     pub(crate) fn text(self) -> Style {

@@ -22,6 +22,24 @@ pub(crate) fn cut(text: &str, width: usize) -> Vec<Range<usize>> {
     pieces
 }
 
+/// The words of a text in pieces that are no wider than `width` cells, as far as words are; at least one piece.
+pub(crate) fn cut_at_blanks(text: &str, width: usize) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    loop {
+        let front = cut(rest, width).into_iter().next().unwrap_or_default();
+        let whole = front.end >= rest.len();
+        let blank = rest.get(..=front.end).and_then(|front| front.rfind(' ')).filter(|at| *at > 0);
+        let end = if whole { rest.len() } else { blank.unwrap_or(front.end) };
+        let (piece, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        pieces.push(piece.trim_end());
+        rest = behind.trim_start();
+        if rest.is_empty() {
+            return pieces;
+        }
+    }
+}
+
 /// How many cells a text takes.
 pub(crate) fn width(text: &str) -> usize {
     text.chars().map(|character| character.width().unwrap_or(0)).sum()
@@ -61,6 +79,13 @@ mod tests {
         assert_eq!(pieces("a\u{65e5}\u{672c}b", 3), ["a\u{65e5}", "\u{672c}b"]);
         assert_eq!(pieces("\u{65e5}\u{672c}", 1), ["\u{65e5}", "\u{672c}"]);
         assert_eq!(pieces("", 5), [""]);
+        assert_eq!(cut_at_blanks("one two three", 7), ["one two", "three"]);
+        assert_eq!(cut_at_blanks("one two", 5), ["one", "two"]);
+        assert_eq!(
+            cut_at_blanks("longword \u{65e5}\u{672c}\u{8a9e}", 4),
+            ["long", "word", "\u{65e5}\u{672c}", "\u{8a9e}"]
+        );
+        assert_eq!(cut_at_blanks("", 4), [""]);
         assert_eq!((width("a\u{65e5}"), skip("a\u{65e5}b", 1)), (3, 1));
         assert_eq!((skip("e\u{301}b", 1), behind_marks("e\u{301}b", 1)), (3, 3));
     }

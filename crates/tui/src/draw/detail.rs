@@ -1,5 +1,7 @@
 //! One line in full: its time, labels and metadata, and its message, indented where it is JSON.
 
+use std::ops::Range;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -10,7 +12,7 @@ use super::put;
 use super::status::NAMES;
 use crate::format::count;
 use crate::state::{MAX_MESSAGE, ShownLine, State};
-use crate::visible::clean;
+use crate::visible::{clean, shown};
 use crate::wrap::cut;
 
 /// No more of a message than this is laid out.
@@ -20,7 +22,9 @@ pub(super) fn draw(state: &State, top: usize, buffer: &mut Buffer) {
     let Some(row) = state.chosen() else { return };
     let theme = state.title.theme;
     let area = Rect::new(0, 0, state.width, state.height);
-    let inner = window(state, area, " one line: y copies, j k scroll, Esc closes ", buffer);
+    let titles = [" one line: y copies, j k scroll, Esc closes ", " Esc closes "];
+    let title = titles.into_iter().find(|title| title.len() + 2 <= usize::from(area.width));
+    let inner = window(state, area, title.unwrap_or_default(), buffer);
     let columns = usize::from(inner.width);
     let texts = text(&row.line);
     let pieces = texts.iter().flat_map(|text| {
@@ -33,8 +37,12 @@ pub(super) fn draw(state: &State, top: usize, buffer: &mut Buffer) {
     for (number, (text, piece, is_field)) in pieces.skip(top).take(room).enumerate() {
         let y = inner.y + number as u16;
         if is_field {
-            let part = text.get(piece).unwrap_or_default();
-            put(buffer, inner.x, y, inner.right(), &[(part, theme.dim())]);
+            let name = if piece.start == 0 { text.len().min(FIELD) } else { piece.start };
+            let name = name.clamp(piece.start, piece.end);
+            let part = |range: Range<usize>| text.get(range).unwrap_or_default();
+            let parts =
+                [(part(piece.start..name), theme.dim()), (part(name..piece.end), Style::new())];
+            put(buffer, inner.x, y, inner.right(), &parts);
         } else {
             let runs = runs(text, Style::new(), theme, state.spec.search.as_ref());
             put_runs(buffer, inner.x, y, inner.right(), text, &runs, &piece);
@@ -47,6 +55,9 @@ pub(super) fn draw(state: &State, top: usize, buffer: &mut Buffer) {
     }
 }
 
+/// Cells of a name.
+const FIELD: usize = 12;
+
 struct Line {
     text: String,
     is_field: bool,
@@ -55,7 +66,7 @@ struct Line {
 fn text(line: &ShownLine) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut field = |name: &str, value: &str| {
-        let text = format!("{name:<12} {}", clean(value, MAX_BYTES));
+        let text = format!("{:<FIELD$} {}", shown(name), clean(value, MAX_BYTES));
         lines.push(Line { text, is_field: true });
     };
     field("time", &line.time.map_or_else(|| "none".to_owned(), |time| time.to_string()));

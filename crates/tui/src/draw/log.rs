@@ -62,6 +62,12 @@ pub(crate) fn row_at(state: &State, x: u16, y: u16) -> Option<usize> {
     laid.iter().find(|laid| (laid.y..laid.y + laid.height).contains(&y)).map(|laid| laid.row)
 }
 
+/// How many lines are on the screen, or have room there.
+pub(crate) fn rows_in_sight(state: &State) -> usize {
+    let area = Areas::of(state).log;
+    if state.wrap { lay_out(state, area).len() } else { usize::from(area.height) }
+}
+
 fn lay_out(state: &State, area: Rect) -> Vec<Laid> {
     let heights: Vec<u16> = state
         .page

@@ -10,10 +10,22 @@ use super::status::NAMES;
 use crate::format::count;
 use crate::keys::BINDINGS;
 use crate::state::State;
+use crate::wrap::{cut_at_blanks, width};
+
+/// Cells of the keys in the help.
+const KEYS: usize = 12;
 
 /// An empty window with a border; returns the room within.
 pub(super) fn window(state: &State, area: Rect, title: &str, buffer: &mut Buffer) -> Rect {
     let area = area.intersection(buffer.area);
+    // A wide character that begins left of the window would reach into its border.
+    for y in area.top()..area.bottom() {
+        if let Some(x) = area.x.checked_sub(1)
+            && buffer.cell((x, y)).is_some_and(|cell| width(cell.symbol()) > 1)
+        {
+            put(buffer, x, y, area.x, &[(" ", Style::new())]);
+        }
+    }
     Clear.render(area, buffer);
     let block = Block::bordered().title(title).border_style(state.title.theme.rate());
     let inner = block.inner(area);
@@ -31,13 +43,22 @@ pub(super) fn draw_help(state: &State, top: usize, buffer: &mut Buffer) {
     let area = centred(state, 72, BINDINGS.len() as u16 + 2);
     let inner = window(state, area, " keys ", buffer);
     let room = usize::from(inner.height);
-    let top = top.min(BINDINGS.len().saturating_sub(room));
-    for (row, binding) in BINDINGS.iter().skip(top).take(room).enumerate() {
-        let keys = format!(" {:<12}", binding.keys);
-        let texts = [(keys.as_str(), theme.rate()), (binding.meaning, Style::new())];
+    let columns = usize::from(inner.width).saturating_sub(KEYS + 1);
+    let lines: Vec<(&str, &str)> = BINDINGS
+        .iter()
+        .flat_map(|binding| {
+            let pieces = cut_at_blanks(binding.meaning, columns);
+            let line = move |(place, piece)| (if place == 0 { binding.keys } else { "" }, piece);
+            pieces.into_iter().enumerate().map(line)
+        })
+        .collect();
+    let top = top.min(lines.len().saturating_sub(room));
+    for (row, (keys, meaning)) in lines.iter().skip(top).take(room).enumerate() {
+        let keys = format!(" {keys:<KEYS$}");
+        let texts = [(keys.as_str(), theme.rate()), (*meaning, Style::new())];
         put(buffer, inner.x, inner.y + row as u16, inner.right(), &texts);
     }
-    if top + room < BINDINGS.len() && area.height > 1 {
+    if top + room < lines.len() && area.height > 1 {
         let more = " j: more ";
         let x = area.right().saturating_sub(more.len() as u16 + 1);
         put(buffer, x, area.bottom() - 1, area.right(), &[(more, theme.strong())]);
@@ -47,7 +68,7 @@ pub(super) fn draw_help(state: &State, top: usize, buffer: &mut Buffer) {
 pub(super) fn draw_levels(state: &State, buffer: &mut Buffer) {
     let theme = state.title.theme;
     let progress = &state.progress;
-    let area = centred(state, 40, NAMES.len() as u16 + 3);
+    let area = centred(state, 40, NAMES.len() as u16 + 2);
     let title = if progress.is_complete() {
         " levels ".to_owned()
     } else {
@@ -68,8 +89,9 @@ pub(super) fn draw_levels(state: &State, buffer: &mut Buffer) {
         let texts: Vec<(&str, Style)> = texts.iter().map(|(t, s)| (t.as_str(), *s)).collect();
         put(buffer, inner.x, inner.y + level as u16, inner.right(), &texts);
     }
-    if room > NAMES.len() {
-        let y = inner.y + NAMES.len() as u16;
-        put(buffer, inner.x, y, inner.right(), &[(" 0-7 show, hide   a all   Esc", theme.dim())]);
+    if area.height > 1 {
+        let hint = " 0-7 show, hide  a all  Esc closes ";
+        let end = area.right().saturating_sub(1);
+        put(buffer, area.x + 1, area.bottom() - 1, end, &[(hint, theme.strong())]);
     }
 }

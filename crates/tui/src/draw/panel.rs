@@ -6,14 +6,23 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::put;
-use crate::format::{count, duration, size};
+use super::{put, put_cut};
+use crate::format::{count, duration, short, size};
 use crate::state::State;
+use crate::visible::shown;
+use crate::wrap::{skip, width};
 
 /// Least width of the counters.
 const LEFT: u16 = 40;
 /// Least width of the top talkers.
 const RIGHT: u16 = 26;
+
+/// Least cells of a gauge that is worth its room.
+const MIN_GAUGE: usize = 5;
+/// Most cells of a talker's bar.
+const MAX_BAR: u16 = 20;
+/// Least cells of a path that is cut.
+const MIN_PATH: usize = 8;
 
 const BARS: [&str; 8] = [
     "\u{2581}", "\u{2582}", "\u{2583}", "\u{2584}", "\u{2585}", "\u{2586}", "\u{2587}", "\u{2588}",
@@ -24,21 +33,25 @@ pub(super) fn draw_title(state: &State, area: Rect, buffer: &mut Buffer) {
         return;
     }
     let theme = state.title.theme;
+    let x = put(buffer, area.x, area.y, area.right(), &[(" logtap ", theme.strong())]);
+    let x = put_cut(buffer, x, area.y, area.right(), &state.title.address, theme.rate());
     let time = format!("{} ", duration(state.now.as_secs()));
     let end = area.right().saturating_sub(time.len() as u16);
-    put(
-        buffer,
-        area.x,
-        area.y,
-        end,
-        &[
-            (" logtap ", theme.strong()),
-            (&state.title.address, theme.rate()),
-            (" \u{2192} ", theme.dim()),
-            (&state.title.directory, Style::new()),
-        ],
-    );
-    put(buffer, end, area.y, area.right(), &[(&time, theme.dim())]);
+    if x < end {
+        put(buffer, end, area.y, area.right(), &[(&time, theme.dim())]);
+    }
+    // Of a long path the end tells more.
+    let directory = shown(&state.title.directory);
+    let room = usize::from(end.saturating_sub(x)).saturating_sub(4);
+    let too_much = width(&directory).saturating_sub(room);
+    if room < MIN_PATH && too_much > 0 {
+        return;
+    }
+    let start = if too_much > 0 { skip(&directory, too_much + 1) } else { 0 };
+    let front = if too_much > 0 { "\u{2026}" } else { "" };
+    let path = directory.get(start..).unwrap_or_default();
+    let texts = [(" \u{2192} ", theme.dim()), (front, theme.dim()), (path, Style::new())];
+    put(buffer, x, area.y, end, &texts);
 }
 
 pub(super) fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
@@ -95,33 +108,49 @@ fn draw_counters(state: &State, area: Rect, buffer: &mut Buffer) {
     }
     draw_disk(state, area.x, y, end, buffer);
     y += 1;
-    let colour = |number: u64, style: Style| if number > 0 { style } else { Style::new() };
-    put(
-        buffer,
-        area.x,
-        y,
-        end,
-        &[
-            (" dropped ", theme.dim()),
-            (&count(statistics.dropped), colour(statistics.dropped, theme.bad())),
-            ("  refused ", theme.dim()),
-            (&count(statistics.refused), colour(statistics.refused, theme.warning())),
-            ("  repeated ", theme.dim()),
-            (&count(statistics.repeated), Style::new()),
-        ],
-    );
+    draw_losses(state, area.x, y, end, buffer);
     y += 1;
     let redaction = match &statistics.redaction {
         Some(redaction) => (redaction.as_str(), theme.good()),
         None => ("off: nothing is taken out", theme.warning()),
     };
-    put(buffer, area.x, y, end, &[(" redact  ", theme.dim()), redaction]);
+    let x = put(buffer, area.x, y, end, &[(" redact  ", theme.dim())]);
+    put_cut(buffer, x, y, end, redaction.0, redaction.1);
     y += 1;
     draw_graph(
         state,
         Rect { x: area.x + 1, y, width: end - area.x - 1, height: area.bottom() - y },
         buffer,
     );
+}
+
+/// What was not taken, or not kept twice. Where the numbers are long, those that matter least are shortened first.
+fn draw_losses(state: &State, x: u16, y: u16, end: u16, buffer: &mut Buffer) {
+    let theme = state.title.theme;
+    let statistics = &state.statistics;
+    let colour = |number: u64, style: Style| if number > 0 { style } else { Style::new() };
+    let mut numbers = [
+        (" dropped ", statistics.dropped, colour(statistics.dropped, theme.bad())),
+        ("  refused ", statistics.refused, colour(statistics.refused, theme.warning())),
+        ("  repeated ", statistics.repeated, Style::new()),
+    ];
+    let mut texts = numbers.map(|(_, number, _)| count(number));
+    for (place, (_, number, _)) in numbers.iter().enumerate().rev() {
+        let long: usize = numbers.iter().zip(&texts).map(|((n, ..), t)| n.len() + t.len()).sum();
+        if long > usize::from(end.saturating_sub(x)) {
+            texts[place] = short(*number);
+        }
+    }
+    let long: usize = numbers.iter().zip(&texts).map(|((n, ..), t)| n.len() + t.len()).sum();
+    if long > usize::from(end.saturating_sub(x)) {
+        for ((name, ..), shorter) in numbers.iter_mut().zip([" drop ", " refuse ", " again "]) {
+            *name = shorter;
+        }
+    }
+    let mut x = x;
+    for ((name, _, style), text) in numbers.iter().zip(&texts) {
+        x = put(buffer, x, y, end, &[(name, theme.dim()), (text, *style)]);
+    }
 }
 
 /// Lines a second as a picture, where there is room.
@@ -154,11 +183,12 @@ fn draw_disk(state: &State, x: u16, y: u16, end: u16, buffer: &mut Buffer) {
         80.. => theme.warning(),
         _ => theme.good(),
     };
-    let mut text = format!(" {percent}% of {}", size(cap));
-    if state.removed > 0 {
-        text = format!("{text}, {} files removed", count(state.removed));
+    let text = format!("{percent}% of {}", size(cap));
+    let room = usize::from(end.saturating_sub(x)).saturating_sub(text.len() + 1).min(20);
+    if room < MIN_GAUGE {
+        put_cut(buffer, x, y, end, &text, style);
+        return;
     }
-    let room = usize::from(end.saturating_sub(x)).saturating_sub(text.len()).min(20);
     let full = (percent as usize * room).div_ceil(100).min(room);
     put(
         buffer,
@@ -168,6 +198,7 @@ fn draw_disk(state: &State, x: u16, y: u16, end: u16, buffer: &mut Buffer) {
         &[
             (&"\u{2588}".repeat(full), style),
             (&"\u{2591}".repeat(room - full), theme.dim()),
+            (" ", Style::new()),
             (&text, Style::new()),
         ],
     );
@@ -176,34 +207,46 @@ fn draw_disk(state: &State, x: u16, y: u16, end: u16, buffer: &mut Buffer) {
 fn draw_talkers(state: &State, area: Rect, buffer: &mut Buffer) {
     let theme = state.title.theme;
     let label = state.talker_label().unwrap_or("-");
-    let title = format!("top talkers by {label}");
-    put(buffer, area.x, area.y, area.right(), &[(&title, theme.dim())]);
-    let unit = "lines/s";
-    let at = area.right().saturating_sub(unit.len() as u16 + 1);
-    if at > area.x + title.len() as u16 {
-        put(buffer, at, area.y, area.right(), &[(unit, theme.dim())]);
-    }
     let rows = usize::from(area.height.saturating_sub(1));
     let all = talkers(state);
-    let most = all.iter().map(|(_, rate, _)| *rate).max().unwrap_or(0).max(1);
-    for (row, (name, rate, total)) in all.iter().take(rows).enumerate() {
-        let y = area.y + 1 + row as u16;
-        let last = row + 1 == rows && all.len() > rows;
-        if last {
-            let more = all.len() - row;
-            put(buffer, area.x, y, area.right(), &[(&format!("and {more} more"), theme.dim())]);
-            break;
+    let more = if all.len() > rows { all.len() + 1 - rows } else { 0 };
+    let listed = all.get(..all.len() - more).unwrap_or_default();
+    // Numbers are never cut; the bars go first, and then the ends of the names.
+    let widest = |text: fn(&(String, u64, u64)) -> usize, least: usize| {
+        listed.iter().map(text).max().unwrap_or(0).max(least) as u16
+    };
+    let rate_width = widest(|(_, rate, _)| count(*rate).len(), "lines/s".len());
+    let total_width = widest(|(_, _, total)| count(*total).len(), "lines".len());
+    let end = area.right().saturating_sub(1);
+    let rate_at = end.saturating_sub(rate_width).max(area.x);
+    let total_at = rate_at.saturating_sub(total_width + 1).max(area.x);
+    let room = total_at.saturating_sub(area.x + 1);
+    let name_width = widest(|(name, ..)| width(&shown(name)), 0).min(room);
+    let bar_width = room.saturating_sub(name_width + 1).min(MAX_BAR);
+    let bar_at = total_at.saturating_sub(bar_width + 1);
+    put_cut(buffer, area.x, area.y, total_at, &format!("top talkers by {label}"), theme.dim());
+    let heads = [(total_at, total_width, "lines"), (rate_at, rate_width, "lines/s")];
+    for (at, wide, text) in heads {
+        // Where the title needs the room, the heads can be guessed.
+        if usize::from(at) > usize::from(area.x) + width(label) + "top talkers by ".len() {
+            let wide = usize::from(wide);
+            put(buffer, at, area.y, end, &[(&format!("{text:>wide$}"), theme.dim())]);
         }
-        let number = format!("{:>12} ", count(*rate));
-        let width = usize::from(area.width).saturating_sub(number.len());
-        let bar = (width.min(60) / 3).max(1);
-        let full = ((*rate * bar as u64).div_ceil(most)) as usize;
-        let room = area.x + (width - bar - 1) as u16;
-        let total = format!(" {}", count(*total));
-        put(buffer, area.x, y, room, &[(name, theme.sender()), (&total, theme.dim())]);
-        put(buffer, room + 1, y, area.right(), &[(&"\u{2588}".repeat(full), theme.rate())]);
-        let at = area.right().saturating_sub(number.len() as u16);
-        put(buffer, at, y, area.right(), &[(&number, Style::new())]);
+    }
+    let most = listed.iter().map(|(_, rate, _)| *rate).max().unwrap_or(0).max(1);
+    for (row, (name, rate, total)) in listed.iter().enumerate() {
+        let y = area.y + 1 + row as u16;
+        put_cut(buffer, area.x, y, area.x + room, name, theme.sender());
+        let full = (*rate * u64::from(bar_width)).div_ceil(most) as usize;
+        put(buffer, bar_at, y, end, &[(&"\u{2588}".repeat(full), theme.rate())]);
+        for (at, wide, number) in [(total_at, total_width, total), (rate_at, rate_width, rate)] {
+            let wide = usize::from(wide);
+            put(buffer, at, y, end, &[(&format!("{:>wide$}", count(*number)), Style::new())]);
+        }
+    }
+    if more > 0 {
+        let y = area.y + 1 + listed.len() as u16;
+        put(buffer, area.x, y, area.right(), &[(&format!("and {more} more"), theme.dim())]);
     }
 }
 

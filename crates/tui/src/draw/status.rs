@@ -4,10 +4,27 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::put;
+use super::{put, put_cut};
 use crate::format::count;
 use crate::state::{LevelSet, Mode, Prompt, State};
-use crate::wrap::width;
+use crate::visible::shown;
+use crate::wrap::{cut_at_blanks, width};
+
+/// Rows that a notice may take.
+const MAX_TOLD: usize = 4;
+
+/// What the bottom line says when there is nothing else to say, the most useful first.
+const HINTS: [&str; 9] = [
+    "? help",
+    "q quit",
+    "/ find",
+    "f follow",
+    "e error",
+    "Enter line",
+    "L levels",
+    "l label",
+    "w export",
+];
 
 pub(super) fn draw_rule(state: &State, area: Rect, buffer: &mut Buffer) {
     if area.is_empty() {
@@ -24,6 +41,7 @@ pub(super) fn draw_rule(state: &State, area: Rect, buffer: &mut Buffer) {
     let badges = badges(state);
     let count = badges.len();
     for (number, (text, is_warning)) in badges.into_iter().enumerate() {
+        let text = if is_warning { format!(" {text} ") } else { text };
         let style = if is_warning { theme.warning() } else { theme.badge() };
         let end = right_start.saturating_sub(1);
         let rest = count - number - 1;
@@ -59,6 +77,9 @@ fn badges(state: &State) -> Vec<(String, bool)> {
     if state.statistics.dropped > 0 {
         badges.push((format!("DROPPED {}", count(state.statistics.dropped)), true));
     }
+    if state.removed > 0 {
+        badges.push((format!("{} OLD FILES REMOVED", count(state.removed)), true));
+    }
     if progress.active && !progress.is_complete() {
         badges.push((format!("{}%", progress.percent()), true));
     }
@@ -68,18 +89,19 @@ fn badges(state: &State) -> Vec<(String, bool)> {
     let mut add = |text: String| badges.push((format!(" {text} "), false));
     if let Some(search) = &state.spec.search {
         let number = state.match_number.map_or_else(|| "-".to_owned(), count);
-        add(format!("[{number}/{so_far}{}] /{}", count(progress.tally.found), search.text()));
+        let text = shown(search.text());
+        add(format!("[{number}/{so_far}{}] /{text}", count(progress.tally.found)));
     }
     if !state.spec.shows_all() {
         add(format!("[{so_far}{} lines]", count(progress.tally.kept)));
     }
     for (name, value) in &state.spec.labels {
-        add(format!("FILTER: {name}={value}"));
+        add(format!("FILTER: {}={}", shown(name), shown(value)));
     }
     for (number, rule) in state.spec.rules.iter().enumerate() {
         let kind = if rule.hide { "HIDE" } else { "GREP" };
         let hits = progress.tally.hits.get(number).copied().unwrap_or(0);
-        add(format!("{kind}: /{} {so_far}{}", rule.pattern.text(), count(hits)));
+        add(format!("{kind}: /{} {so_far}{}", shown(rule.pattern.text()), count(hits)));
     }
     if state.spec.levels != LevelSet::ALL {
         let hidden: Vec<&str> = (0..NAMES.len())
@@ -100,9 +122,12 @@ pub(super) fn draw_bottom(state: &State, area: Rect, buffer: &mut Buffer) {
         return;
     }
     let theme = state.title.theme;
-    let mut line = |texts: &[(&str, Style)]| put(buffer, area.x, area.y, area.right(), texts);
+    let notice = state.notice.as_ref();
     if let Mode::Prompt(prompt) = &state.mode {
         draw_prompt(state, prompt, area, buffer);
+        if let Some(notice) = notice.filter(|notice| notice.is_bad) {
+            draw_lines(&notice.text, theme.bad(), Rect { height: 0, ..area }, buffer);
+        }
         return;
     }
     let waits = match &state.mode {
@@ -112,29 +137,53 @@ pub(super) fn draw_bottom(state: &State, area: Rect, buffer: &mut Buffer) {
         _ => None,
     };
     if let Some(text) = waits {
-        line(&[(" ", Style::new()), (text, theme.strong())]);
-    } else if let Some(notice) = &state.notice {
+        draw_lines(text, theme.strong(), area, buffer);
+    } else if let Some(notice) = notice {
         let style = if notice.is_bad { theme.bad() } else { theme.strong() };
-        line(&[(" ", Style::new()), (&notice.text, style)]);
+        draw_lines(&notice.text, style, area, buffer);
     } else if let Some(seek) = &state.seeking {
         let direction = if seek.forward { "down" } else { "up" };
         let percent = state.progress.percent();
-        line(&[(&format!(" searching {direction}: {percent}%   Esc stops"), theme.warning())]);
+        let text = format!("searching {direction}: {percent}%   Esc stops");
+        draw_lines(&text, theme.warning(), area, buffer);
     } else if let Some(damaged) = &state.progress.damaged {
-        line(&[(" ", Style::new()), (damaged, theme.bad())]);
+        draw_lines(damaged, theme.bad(), area, buffer);
     } else if let Some(export) = &state.exporting {
-        let text = format!(
-            " writing {}: {}%, {} lines   Esc gives it up",
-            export.path,
-            export.percent,
-            count(export.lines)
-        );
-        line(&[(&text, theme.warning())]);
+        let (percent, lines) = (export.percent, count(export.lines));
+        let path = &export.path;
+        let text = format!("writing {percent}%, {lines} lines, to {path}   Esc gives it up");
+        draw_lines(&text, theme.warning(), area, buffer);
     } else {
-        line(&[(
-            " ? help  / find  f follow  l label  L levels  e error  Enter line  q quit",
-            theme.dim(),
-        )]);
+        draw_hints(state, area, buffer);
+    }
+}
+
+/// The keys that are used most, as many as there is room for.
+fn draw_hints(state: &State, area: Rect, buffer: &mut Buffer) {
+    let mut x = area.x;
+    for hint in HINTS {
+        if usize::from(area.right() - x) <= hint.len() {
+            return;
+        }
+        x = put(buffer, x + 1, area.y, area.right(), &[(hint, state.title.theme.dim())]) + 1;
+    }
+}
+
+/// A text that is told, on as many rows as it needs, over the last ones of the log.
+fn draw_lines(text: &str, style: Style, area: Rect, buffer: &mut Buffer) {
+    let text = shown(text);
+    let pieces = cut_at_blanks(&text, usize::from(area.width).saturating_sub(2));
+    let bottom = area.y + area.height;
+    let rows = pieces.len().min(MAX_TOLD).min(usize::from(bottom)) as u16;
+    let blank = " ".repeat(usize::from(area.width));
+    for (row, piece) in pieces.iter().take(usize::from(rows)).enumerate() {
+        let y = bottom - rows + row as u16;
+        put(buffer, area.x, y, area.right(), &[(&blank, Style::new())]);
+        let is_cut = row + 1 == usize::from(rows) && pieces.len() > usize::from(rows);
+        let x = put(buffer, area.x + 1, y, area.right(), &[(piece, style)]);
+        if is_cut {
+            put(buffer, x.min(area.right() - 1), y, area.right(), &[("\u{203a}", style)]);
+        }
     }
 }
 
@@ -153,16 +202,13 @@ fn draw_prompt(state: &State, prompt: &Prompt, area: Rect, buffer: &mut Buffer) 
     let start = crate::wrap::skip(before, width(before).saturating_sub(room));
     let mut rest = after.chars();
     let under = rest.next().map_or_else(|| " ".to_owned(), String::from);
-    let mut texts = vec![
+    let texts = [
         (before.get(start..).unwrap_or_default(), Style::new()),
         (under.as_str(), theme.selected()),
         (rest.as_str(), Style::new()),
     ];
-    let bad = state.notice.as_ref().filter(|notice| notice.is_bad);
-    if let Some(notice) = bad {
-        texts.extend([("   ", Style::new()), (notice.text.as_str(), theme.bad())]);
-    } else if prompt.text.is_empty() {
-        texts.extend([("  ", Style::new()), (prompt.purpose.hint(), theme.dim())]);
+    let x = put(buffer, x, area.y, area.right(), &texts);
+    if prompt.text.is_empty() {
+        put_cut(buffer, x + 2, area.y, area.right(), prompt.purpose.hint(), theme.dim());
     }
-    put(buffer, x, area.y, area.right(), &texts);
 }

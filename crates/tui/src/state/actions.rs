@@ -3,6 +3,7 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::{Effect, Goal, Keep, LevelSet, Mode, Prompt, Purpose, Request, Seek, State};
+use crate::draw::log::rows_in_sight;
 use crate::keys::{Action, action};
 
 /// Cells that an arrow moves long lines by.
@@ -31,8 +32,9 @@ impl State {
     }
 
     fn act(&mut self, action: Action) -> Vec<Effect> {
-        let half = (self.log_height() / 2).max(1) as isize;
-        let page = self.log_height().max(1) as isize;
+        // Wrapped lines are fewer on a page, and none may be passed over.
+        let page = rows_in_sight(self).max(1) as isize;
+        let half = (page / 2).max(1);
         match action {
             Action::Down => return self.move_by(1),
             Action::Up => return self.move_by(-1),
@@ -106,6 +108,7 @@ impl State {
                 return vec![Effect::Mouse(self.mouse)];
             }
             Action::Help => self.mode = Mode::Help(0),
+            Action::Redraw => return vec![Effect::Redraw],
             Action::Suspend => return vec![Effect::Suspend],
             Action::Quit => return vec![Effect::Quit],
         }
@@ -209,6 +212,8 @@ impl State {
             }
             _ => String::new(),
         };
+        // What was told before is not about what is typed now.
+        self.notice = None;
         self.mode = Mode::Prompt(Prompt::new(purpose, &text));
     }
 
@@ -247,6 +252,7 @@ impl State {
                 return vec![Effect::Quit];
             }
             Some(Action::Suspend) => return vec![Effect::Suspend],
+            Some(Action::Redraw) => return vec![Effect::Redraw],
             _ => {
                 self.mode = Mode::Normal;
                 return Vec::new();

@@ -4,7 +4,7 @@ use logtap_tui::keys::{BINDINGS, action};
 use logtap_tui::state::{Effect, Event, Mode, TimeStyle};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEventKind};
 
-use crate::fake::Fake;
+use crate::fake::{Fake, line};
 
 /// 1,000 lines; the log has 16 rows.
 fn fake() -> Fake {
@@ -80,7 +80,10 @@ fn search_goes_from_match_to_match_in_the_middle_of_the_screen() {
     assert_eq!((fake.chosen(), fake.state.match_number), (577, Some(8)));
     fake.press("nnn");
     assert_eq!(fake.chosen(), 597);
-    assert_eq!(fake.state.notice.as_ref().unwrap().text, "no match further down");
+    assert_eq!(
+        fake.state.notice.as_ref().unwrap().text,
+        "no match further down; N looks further up"
+    );
     fake.press("<esc><esc>");
     assert_eq!(fake.state.spec.search, None);
 }
@@ -91,7 +94,10 @@ fn case_counts_in_a_search_only_if_it_has_capitals() {
     fake.press("/error<enter>N");
     assert_eq!(fake.chosen(), 997);
     fake.press("/ERROr<enter>N");
-    assert_eq!(fake.state.notice.as_ref().unwrap().text, "no match further up");
+    assert_eq!(
+        fake.state.notice.as_ref().unwrap().text,
+        "no match further up; n looks further down"
+    );
 }
 
 #[test]
@@ -190,7 +196,7 @@ fn what_is_not_about_lines_is_asked_for() {
     let mut fake = fake();
     fake.press("gg");
     fake.press("yYt10:42<enter>w./out<enter>Mq");
-    fake.press("<c-z><c-c>");
+    fake.press("<c-l><c-z><c-c>");
     let message = fake.lines[0].message.clone();
     let raw = fake.lines[0].raw.clone().unwrap();
     assert_eq!(
@@ -202,6 +208,7 @@ fn what_is_not_about_lines_is_asked_for() {
             Effect::Export("./out".into()),
             Effect::Mouse(false),
             Effect::Quit,
+            Effect::Redraw,
             Effect::Suspend,
             Effect::Quit,
         ]
@@ -264,6 +271,25 @@ fn the_mouse_scrolls_chooses_and_opens() {
     assert_eq!(fake.span(), (984, 999));
     fake.mouse(MouseEventKind::Down(MouseButton::Left), 5, 0);
     assert_eq!(fake.state.mode, Mode::Normal, "there is no line");
+}
+
+#[test]
+fn pages_of_wrapped_lines_pass_over_none() {
+    let lines = (0..200).map(|number| line(number, 3, &format!("{number} {}", "word ".repeat(40))));
+    let mut fake = Fake::new(lines.collect(), 80, 24);
+    fake.press("Wgg");
+    let mut seen: Vec<String> = Vec::new();
+    for _ in 0..100 {
+        let screen = fake.screen();
+        let starts = screen.lines().filter_map(|row| row.split_once("] ")?.1.split(' ').next());
+        let mut fresh: Vec<String> =
+            starts.filter(|word| word.parse::<u32>().is_ok()).map(str::to_owned).collect();
+        fresh.retain(|number| !seen.contains(number));
+        seen.extend(fresh);
+        fake.press("<pgdn>");
+    }
+    let all: Vec<String> = (0..200).map(|number| number.to_string()).collect();
+    assert_eq!(seen, all);
 }
 
 #[test]

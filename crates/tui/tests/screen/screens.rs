@@ -148,6 +148,49 @@ fn no_text_of_others_does_anything_to_the_screen() {
 }
 
 #[test]
+fn numbers_are_never_cut_and_what_is_lost_is_seen() {
+    let mut fake = with_ticks(Fake::with_lines(100_000, 80, 24));
+    let state = &mut fake.state;
+    state.statistics.dropped = 1_234_567;
+    state.statistics.refused = 98_765;
+    state.statistics.repeated = 12_345_678;
+    state.statistics.redaction = Some("email, credit_card, ip, phone, ssn and others".into());
+    state.removed = 12;
+    state.statistics.talkers = vec![
+        ("a-service-with-a-long-name".into(), 123_456_789_012),
+        ("\u{65e5}\u{672c}".into(), 7),
+    ];
+    insta::assert_snapshot!(fake.screen());
+}
+
+#[test]
+fn everything_at_40x10() {
+    let mut fake = with_ticks(Fake::with_lines(1000, 40, 10));
+    fake.state.title.directory = "/var/lib/captures/friday".into();
+    let mut screens = Vec::new();
+    for keys in ["", "?", "<esc>L", "<esc>/", "=a(b<enter>", "<esc>w", "<esc>mak<enter>"] {
+        fake.press(keys);
+        screens.push(format!("{keys}\n{}", fake.screen()));
+    }
+    insta::assert_snapshot!(screens.join("\n"));
+}
+
+#[test]
+fn a_window_over_wide_characters_has_its_border() {
+    let lines = (0..20).map(|number| line(number, 0, &"\u{65e5}".repeat(40)));
+    let mut fake = Fake::new(lines.collect(), 81, 20);
+    fake.press("L");
+    let cells = fake.cells();
+    let borders = |symbol: &str| cells.content().iter().filter(|c| c.symbol() == symbol).count();
+    assert_eq!((borders("\u{250c}"), borders("\u{2502}")), (1, 16));
+    let symbol = |x: u16, y: u16| cells.cell((x, y)).map_or("", |cell| cell.symbol());
+    let bordered: Vec<u16> = (0..20).filter(|y| symbol(20, *y) == "\u{2502}").collect();
+    assert_eq!(bordered.len(), 8);
+    assert!(bordered.iter().all(|y| symbol(19, *y) != "\u{65e5}"));
+    assert!((0..20).any(|y| symbol(19, y) == "\u{65e5}"), "it would be there");
+}
+
+#[test]
 fn standing_still_while_lines_come() {
     let mut fake = Fake::with_lines(1000, 80, 12);
     fake.press("uuma");
