@@ -14,7 +14,8 @@ use logtap_loki::{Batch, Pairs};
 
 use crate::catalogue::Catalogue;
 use crate::format::count;
-use crate::judge::{Judge, Spec};
+use crate::judge::Judge;
+use crate::spec::Spec;
 use crate::state::Exporting;
 use crate::survey::Lines;
 use crate::text::TextReader;

@@ -1,140 +1,19 @@
-//! Which lines are shown: labels first, then the stacked patterns, then the levels. One line at a time,
+//! Judges lines by what is to be shown: labels first, then the stacked patterns, then the levels. One line at a time,
 //! without parsing it where it has the usual form.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use logtap_capture::{Line, LineSlices};
-use logtap_loki::{LEVELS, Level, detect_level};
+use logtap_loki::{Level, detect_level};
 use memchr::memmem;
-use regex::bytes::{Regex, RegexBuilder};
 
-/// Patterns that can be stacked.
-pub const MAX_RULES: usize = 32;
+use crate::spec::{MAX_RULES, Pattern, Spec};
+
 /// Label sets that are remembered.
 const MAX_LABEL_SETS: usize = 4096;
 /// Labels that tell a level.
 const LEVEL_LABELS: [&str; 3] = ["detected_level", "level", "severity"];
-
-/// A regular expression and how it was written.
-#[derive(Clone, Debug)]
-pub struct Pattern {
-    text: String,
-    regex: Regex,
-}
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-impl Pattern {
-    /// For a filter: as it is written.
-    pub fn exact(text: &str) -> Result<Self, String> {
-        Self::compile(text, false)
-    }
-
-    /// For a search: case counts only if there is an upper-case letter in it.
-    pub fn smart(text: &str) -> Result<Self, String> {
-        Self::compile(text, !text.chars().any(char::is_uppercase))
-    }
-
-    fn compile(text: &str, ignore_case: bool) -> Result<Self, String> {
-        let regex = RegexBuilder::new(text).case_insensitive(ignore_case).build();
-        let regex = regex.map_err(|error| {
-            let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default().trim().to_owned();
-            format!("bad pattern `{text}`: {reason}  hint: write \\( for a plain (")
-        })?;
-        Ok(Self { text: text.to_owned(), regex })
-    }
-
-    /// As it was written.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Whether it is in a text.
-    pub fn is_in(&self, text: &[u8]) -> bool {
-        self.regex.is_match(text)
-    }
-
-    /// Where it is in a text.
-    pub fn places<'a>(
-        &'a self,
-        text: &'a str,
-    ) -> impl Iterator<Item = std::ops::Range<usize>> + 'a {
-        self.regex.find_iter(text.as_bytes()).map(|found| found.range()).filter(|r| !r.is_empty())
-    }
-}
-
-/// One of the stacked filters.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rule {
-    /// Whether what matches goes, or what does not.
-    pub hide: bool,
-    /// In a message or a label's value.
-    pub pattern: Pattern,
-}
-
-/// Levels, with "none" as 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LevelSet(u8);
-
-impl LevelSet {
-    /// All of them.
-    pub const ALL: Self = Self(u8::MAX);
-
-    /// Whether a level, as a number, is in it.
-    pub fn has(self, level: usize) -> bool {
-        self.0 & (1 << level) != 0
-    }
-
-    /// With a level taken in or out.
-    pub fn toggled(self, level: usize) -> Self {
-        Self(self.0 ^ (1 << level))
-    }
-}
-
-/// What is shown, and what is looked for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Spec {
-    /// Labels with exactly these values; a missing one has the empty value.
-    pub labels: Vec<(String, String)>,
-    /// Patterns, in the order in which they were stacked.
-    pub rules: Vec<Rule>,
-    /// Levels that are shown.
-    pub levels: LevelSet,
-    /// What is highlighted and jumped to.
-    pub search: Option<Pattern>,
-    /// Whether levels are to be counted though nothing is hidden.
-    pub counting: bool,
-}
-
-impl Default for Spec {
-    fn default() -> Self {
-        Self {
-            labels: Vec::new(),
-            rules: Vec::new(),
-            levels: LevelSet::ALL,
-            search: None,
-            counting: false,
-        }
-    }
-}
-
-impl Spec {
-    /// Whether every line is shown.
-    pub fn shows_all(&self) -> bool {
-        self.labels.is_empty() && self.rules.is_empty() && self.levels == LevelSet::ALL
-    }
-
-    /// Whether all lines have to be looked at.
-    pub fn needs_survey(&self) -> bool {
-        !self.shows_all() || self.search.is_some() || self.counting
-    }
-}
 
 /// What was found out about a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -300,66 +179,10 @@ pub(crate) fn level_of_labels<Text: AsRef<str>>(pairs: &[(Text, Text)]) -> Optio
     })
 }
 
-/// What was found out about several lines.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Lines.
-    pub lines: u64,
-    /// Those that are shown.
-    pub kept: u64,
-    /// Those of them that the search is in.
-    pub found: u64,
-    /// Those of them that are errors or worse.
-    pub errors: u64,
-    /// Lines by level, before levels are hidden.
-    pub levels: [u64; LEVELS],
-    /// Lines that match each rule.
-    pub hits: Vec<u64>,
-}
-
-impl Tally {
-    pub(crate) fn count(&mut self, verdict: &Verdict, rules: usize) {
-        self.hits.resize(rules, 0);
-        self.lines += u64::from(verdict.is_line);
-        self.kept += u64::from(verdict.kept);
-        self.found += u64::from(verdict.found);
-        self.errors += u64::from(verdict.is_error());
-        if verdict.has_level
-            && let Some(level) = self.levels.get_mut(verdict.level)
-        {
-            *level += 1;
-        }
-        for (number, hits) in self.hits.iter_mut().enumerate() {
-            *hits += u64::from(verdict.hits >> number & 1);
-        }
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.merge(other, u64::saturating_add);
-    }
-
-    pub(crate) fn subtract(&mut self, other: &Self) {
-        self.merge(other, u64::saturating_sub);
-    }
-
-    fn merge(&mut self, other: &Self, with: impl Fn(u64, u64) -> u64) {
-        self.lines = with(self.lines, other.lines);
-        self.kept = with(self.kept, other.kept);
-        self.found = with(self.found, other.found);
-        self.errors = with(self.errors, other.errors);
-        for (mine, theirs) in self.levels.iter_mut().zip(other.levels) {
-            *mine = with(*mine, theirs);
-        }
-        self.hits.resize(self.hits.len().max(other.hits.len()), 0);
-        for (mine, theirs) in self.hits.iter_mut().zip(&other.hits) {
-            *mine = with(*mine, *theirs);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::{LevelSet, Rule};
 
     fn judge(spec: Spec, line: &str) -> Verdict {
         Judge::new(Arc::new(spec)).judge(line.as_bytes())
@@ -418,11 +241,5 @@ mod tests {
         assert!(!judge(Spec::default(), "  ").is_line);
         assert!(!judge(Spec::default(), r#"{"ts":"0001-01-01T00:00:00Z","msg":""}"#).is_line);
         assert!(judge(Spec::default(), "torn {").kept);
-    }
-
-    #[test]
-    fn a_bad_pattern_says_what_is_wrong() {
-        let error = Pattern::exact("a(b").unwrap_err();
-        assert!(error.contains("`a(b`") && error.contains("hint:"), "{error}");
     }
 }

@@ -3,18 +3,23 @@
 //! Reads only chunks that have such lines. What the survey has not looked at yet is not waited for: the
 //! page says that it is unfinished, and is asked for again.
 
+mod loaded;
+mod seek;
+
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use logtap_capture::{CaptureError, LineSlices, Timestamp};
+use logtap_capture::CaptureError;
 
+use self::loaded::Loaded;
 use crate::catalogue::{Catalogue, Volume, Volumes};
-use crate::judge::{Judge, Spec, Tally};
+use crate::judge::Judge;
+use crate::page::{Page, Request, Row};
 use crate::place::{ChunkKey, Place};
-use crate::shown::ShownLine;
+use crate::spec::Spec;
 use crate::survey::{Lines, Progress, Survey};
 use crate::text::{CHUNK, TextReader};
 
@@ -24,70 +29,6 @@ const MAX_LOADED: usize = 6;
 const MAX_HOLLOW: usize = 64 * 1024;
 /// Chunks that a page looks at itself where the survey has not been yet.
 const MAX_UNKNOWN: u32 = 4;
-
-/// A line on the screen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Where it is.
-    pub place: Place,
-    /// What it says.
-    pub line: Rc<ShownLine>,
-}
-
-/// A screen of lines.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// The lines, without a gap between them.
-    pub rows: Vec<Row>,
-    /// The row of the line that was asked for.
-    pub anchor: usize,
-    /// Whether there is nothing before the first row.
-    pub at_start: bool,
-    /// Whether there is nothing behind the last row.
-    pub at_end: bool,
-    /// Whether it is not known yet what comes before or behind.
-    pub waiting: bool,
-    /// Lines of the capture before the last row, in percent of its bytes.
-    pub percent: u8,
-}
-
-/// Which lines to show.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// The last ones.
-    Tail,
-    /// The first ones.
-    Head,
-    /// The line at a place or the next one shown behind it, moved by some lines, in this row.
-    Around {
-        /// Where.
-        place: Place,
-        /// By how many lines.
-        moved: isize,
-        /// In which row, if there are enough lines before and behind.
-        row: usize,
-    },
-}
-
-/// What to jump to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Goal {
-    /// What is searched.
-    Match,
-    /// An error or worse.
-    Error,
-}
-
-/// What became of a jump.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sought {
-    /// It is here; with its number among all of its kind if that is known.
-    Found(Place, Option<u64>),
-    /// There is none in that direction.
-    Nothing,
-    /// Not known yet.
-    Waiting,
-}
 
 /// Reads pages of a capture.
 pub(crate) struct Pager {
@@ -104,21 +45,6 @@ pub(crate) struct Pager {
     budget: u32,
 }
 
-/// A chunk and the lines of it that are shown.
-struct Loaded {
-    key: ChunkKey,
-    /// The segment's length when it was read, if more may come.
-    length: Option<u64>,
-    base: u64,
-    text: Vec<u8>,
-    /// Start and end of each.
-    lines: Vec<(u32, u32)>,
-    /// Those that were taken apart, since a page that stands still is asked for many times.
-    parsed: RefCell<HashMap<usize, Rc<ShownLine>>>,
-    /// Those that were jumped to by goal, since one goes from match to match.
-    wanted: RefCell<Option<(Goal, Rc<[usize]>)>>,
-}
-
 /// A line that is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cursor {
@@ -131,24 +57,6 @@ enum Step {
     To(Cursor),
     Edge,
     Unknown,
-}
-
-impl Loaded {
-    fn line(&self, number: usize) -> &[u8] {
-        let (start, end) = self.lines.get(number).copied().unwrap_or_default();
-        self.text.get(start as usize..end as usize).unwrap_or_default()
-    }
-
-    fn shown(&self, number: usize) -> Rc<ShownLine> {
-        let mut parsed = self.parsed.borrow_mut();
-        let line = || Rc::new(ShownLine::of(self.line(number)));
-        Rc::clone(parsed.entry(number).or_insert_with(line))
-    }
-
-    fn place(&self, number: usize) -> Place {
-        let start = self.lines.get(number).map_or(0, |(start, _)| *start);
-        Place { segment: self.key.segment.clone(), offset: self.base + u64::from(start) }
-    }
 }
 
 impl Pager {
@@ -467,159 +375,6 @@ impl Pager {
         }
         self.loaded.push_back(Rc::clone(&loaded));
         loaded
-    }
-
-    /// The next line behind or before a place that is what is sought.
-    pub(crate) fn seek(&mut self, goal: Goal, from: &Place, forward: bool) -> Sought {
-        let volumes = Arc::clone(self.catalogue.volumes());
-        let found = volumes.binary_search_by(|volume| volume.key.cmp(&from.segment));
-        let (mut at, mut chunk, mut own) = match found {
-            Ok(at) => (at, from.offset / CHUNK, true),
-            Err(at) if forward => (at, 0, false),
-            Err(at) => match self.before(&volumes, at, 0) {
-                Some((at, chunk)) => (at, chunk, false),
-                None => return Sought::Nothing,
-            },
-        };
-        loop {
-            let Some(volume) = volumes.get(at) else { return Sought::Nothing };
-            if chunk < volume.chunks() {
-                let key = ChunkKey { segment: volume.key.clone(), number: chunk };
-                let count = |tally: &Tally| match goal {
-                    Goal::Match => tally.found,
-                    Goal::Error => tally.errors,
-                };
-                // The chunk that one is in is looked at in any case.
-                match if own { Some(1) } else { self.survey.known(&key, forward, count) } {
-                    None => return Sought::Waiting,
-                    Some(0) => {}
-                    Some(_) => {
-                        let from = own.then_some(from);
-                        if let Some(found) = self.seek_in(volume, &key, goal, from, forward) {
-                            return found;
-                        }
-                    }
-                }
-            }
-            own = false;
-            if !forward {
-                match self.before(&volumes, at, chunk) {
-                    Some(place) => (at, chunk) = place,
-                    None => return Sought::Nothing,
-                }
-            } else if chunk + 1 < volume.chunks() {
-                chunk += 1;
-            } else {
-                (at, chunk) = (at + 1, 0);
-            }
-        }
-    }
-
-    fn seek_in(
-        &mut self,
-        volume: &Volume,
-        key: &ChunkKey,
-        goal: Goal,
-        from: Option<&Place>,
-        forward: bool,
-    ) -> Option<Sought> {
-        let loaded = self.load(volume, key.number);
-        let wanted = self.wanted(&loaded, goal);
-        let is_there = |line: &usize| match from {
-            Some(from) if forward => loaded.place(*line) > *from,
-            Some(from) => loaded.place(*line) < *from,
-            None => true,
-        };
-        let place = if forward {
-            wanted.iter().position(is_there)
-        } else {
-            wanted.iter().rposition(is_there)
-        }?;
-        let number = match goal {
-            Goal::Match => self.survey.found_before(key).map(|before| before + place as u64 + 1),
-            Goal::Error => None,
-        };
-        Some(Sought::Found(loaded.place(*wanted.get(place)?), number))
-    }
-
-    /// The lines of a chunk that are what is sought.
-    fn wanted(&mut self, loaded: &Loaded, goal: Goal) -> Rc<[usize]> {
-        if let Some((known, wanted)) = &*loaded.wanted.borrow()
-            && *known == goal
-        {
-            return Rc::clone(wanted);
-        }
-        let is_wanted = |line: &usize| {
-            let verdict = self.judge.judge(loaded.line(*line));
-            match goal {
-                Goal::Match => verdict.found,
-                Goal::Error => verdict.is_error(),
-            }
-        };
-        let wanted: Rc<[usize]> = (0..loaded.lines.len()).filter(is_wanted).collect();
-        *loaded.wanted.borrow_mut() = Some((goal, Rc::clone(&wanted)));
-        wanted
-    }
-
-    /// The first line that is not before a time, as far as the capture is in the order of time.
-    pub(crate) fn find_time(&mut self, time: Timestamp) -> Option<Place> {
-        let volumes = Arc::clone(self.catalogue.volumes());
-        for volume in volumes.iter() {
-            if volume.index.as_ref().is_some_and(|index| index.to < time) {
-                continue;
-            }
-            let chunks = volume.chunks();
-            // The last chunk that begins before that time.
-            let (mut low, mut high) = (0, chunks);
-            while low < high {
-                let middle = low + (high - low) / 2;
-                let first = self.read_times(volume, middle).next().map(|(found, _)| found);
-                if first.is_none_or(|first| first < time) {
-                    low = middle + 1;
-                } else {
-                    high = middle;
-                }
-            }
-            for number in low.saturating_sub(1)..chunks.min(low + 1) {
-                let found = self.read_times(volume, number).find(|(found, _)| *found >= time);
-                if let Some((_, offset)) = found {
-                    return Some(Place { segment: volume.key.clone(), offset });
-                }
-            }
-        }
-        None
-    }
-
-    /// Times and places of a chunk's lines.
-    fn read_times(
-        &mut self,
-        volume: &Volume,
-        number: u64,
-    ) -> impl Iterator<Item = (Timestamp, u64)> + use<> {
-        let chunk = self.reader.chunk(volume, number, volume.length()).unwrap_or_default();
-        let mut start = 0;
-        std::iter::from_fn(move || {
-            loop {
-                let line = Lines(chunk.text.get(start..)?).next()?;
-                let place = chunk.base + start as u64;
-                let time = LineSlices::of(line).and_then(|slices| slices.time());
-                start += line.len() + 1;
-                if let Some(time) = time {
-                    return Some((time, place));
-                }
-            }
-        })
-    }
-
-    /// The times of the first and the last line.
-    pub(crate) fn time_range(&mut self) -> Option<(Timestamp, Timestamp)> {
-        let volumes = Arc::clone(self.catalogue.volumes());
-        let with_text = |volume: &&Arc<Volume>| volume.chunks() > 0;
-        let first = volumes.iter().find(with_text)?;
-        let last = volumes.iter().rev().find(with_text)?;
-        let from = self.read_times(first, 0).next()?.0;
-        let to = self.read_times(last, last.chunks() - 1).last()?.0;
-        Some((from, to))
     }
 }
 

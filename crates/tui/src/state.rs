@@ -11,14 +11,15 @@ use std::time::Duration;
 use ratatui::crossterm::event::{KeyEventKind, MouseEvent, MouseEventKind};
 
 pub use self::event::{Effect, Event, Exporting, Seek, Tick};
-pub use crate::judge::{LevelSet, MAX_RULES, Pattern, Rule, Spec, Tally};
-pub use crate::pager::{Goal, Page, Request, Row, Sought};
+pub use crate::page::{Goal, Page, Request, Row, Sought};
 pub use crate::place::{Place, SegmentKey};
 pub use crate::prompt::{Prompt, Purpose};
 pub use crate::rates::Rates;
 pub use crate::shown::{MAX_MESSAGE, ShownLine};
+pub use crate::spec::{LevelSet, MAX_RULES, Pattern, Rule, Spec};
 pub use crate::statistics::Statistics;
 pub use crate::survey::Progress;
+pub use crate::tally::Tally;
 pub use crate::time::TimeStyle;
 
 use crate::draw::areas::Areas;

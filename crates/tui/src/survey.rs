@@ -11,8 +11,10 @@ use std::thread::{self, JoinHandle};
 use memchr::memchr;
 
 use crate::catalogue::{Volume, Volumes};
-use crate::judge::{Judge, Spec, Tally};
+use crate::judge::Judge;
 use crate::place::{ChunkKey, SegmentKey};
+use crate::spec::Spec;
+use crate::tally::Tally;
 use crate::text::{CHUNK, TextReader};
 
 /// How far the survey is.

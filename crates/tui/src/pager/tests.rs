@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use logtap_capture::{Redactor, Totals, Writer, WriterOptions};
+use logtap_capture::{Redactor, Timestamp, Totals, Writer, WriterOptions};
 use logtap_loki::Batch;
 
 use super::*;
-use crate::judge::{LevelSet, Pattern, Rule};
+use crate::page::{Goal, Sought};
 use crate::place::SegmentKey;
+use crate::shown::ShownLine;
+use crate::spec::{LevelSet, Pattern, Rule};
 
 const START: i64 = 1_705_313_999_000_000_000;
 
