@@ -34,7 +34,18 @@ pub(crate) struct RedactArgs {
     /// Show only the lines that change, and count per pattern
     #[arg(long)]
     test: bool,
-    /// Which patterns: all, or names with commas between them
+    #[command(flatten)]
+    redaction: RedactionArgs,
+    /// Print the test as one JSON object
+    #[arg(long, requires = "test")]
+    pub(crate) json: bool,
+}
+
+/// What is to be redacted, where a command comes behind it. (`recv` takes the same from its configuration,
+/// and the value behind a blank.)
+#[derive(clap::Args)]
+pub(crate) struct RedactionArgs {
+    /// Take personal data and secrets out: all patterns, or those named, with commas between them
     #[arg(
         long,
         value_name = "LIST",
@@ -43,12 +54,21 @@ pub(crate) struct RedactArgs {
         default_missing_value = "true"
     )]
     redact: Option<String>,
-    /// YAML file with patterns of your own
+    /// YAML file with redaction patterns of your own (`name`, `pattern`, `replacement`)
     #[arg(long, value_name = "FILE")]
     redact_patterns: Option<PathBuf>,
-    /// Print the test as one JSON object
-    #[arg(long, requires = "test")]
-    pub(crate) json: bool,
+}
+
+impl RedactionArgs {
+    /// The policy that they make.
+    pub(crate) fn policy(&self) -> Result<Arc<Redactor>, CommandError> {
+        policy(self.redact.as_deref(), self.redact_patterns.as_deref())
+    }
+
+    /// Whether nothing is asked for.
+    fn is_empty(&self) -> bool {
+        self.redact.is_none() && self.redact_patterns.is_none()
+    }
 }
 
 /// What `redact --test` found.
@@ -69,8 +89,10 @@ struct Change {
 
 pub(crate) fn run(args: &RedactArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
     // Here everything is redacted if nothing is said, for what else should the command do?
-    let all = (args.redact.is_none() && args.redact_patterns.is_none()).then_some("true");
-    let redactor = policy(args.redact.as_deref().or(all), args.redact_patterns.as_deref())?;
+    let redactor = match args.redaction.is_empty() {
+        true => policy(Some("true"), None)?,
+        false => args.redaction.policy()?,
+    };
     let names = redactor.names();
     let mut report = Report::default();
     let mut read = |input: &mut dyn BufRead, name: &Path, printer: &mut Printer| {

@@ -62,18 +62,8 @@ pub(crate) struct RunArgs {
     /// Label of every line, as NAME=VALUE
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_label)]
     label: Vec<(String, String)>,
-    /// Take personal data and secrets out before a line is kept or sent: all patterns, or those named
-    #[arg(
-        long,
-        value_name = "LIST",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true"
-    )]
-    redact: Option<String>,
-    /// YAML file with redaction patterns of your own (`name`, `pattern`, `replacement`)
-    #[arg(long, value_name = "FILE")]
-    redact_patterns: Option<PathBuf>,
+    #[command(flatten)]
+    redaction: redact::RedactionArgs,
     /// What a write does when the tap is full: wait as on a slow pipe, or drop the copy and count it
     #[arg(long, value_enum, default_value = "wait")]
     on_full: OnFull,
@@ -183,7 +173,7 @@ impl Settings {
                 (None, None) => Destination::NextCapture,
             },
             labels,
-            redactor: redact::policy(args.redact.as_deref(), args.redact_patterns.as_deref())?,
+            redactor: args.redaction.policy()?,
             on_full: match args.on_full {
                 OnFull::Wait => format!("wait:{FULL_WAIT}"),
                 OnFull::Drop => "drop".to_owned(),
