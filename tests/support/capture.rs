@@ -1,7 +1,7 @@
 //! The lines of a capture directory, read from its files and nothing else.
 //!
 //! It shares no code with the product's reader on purpose: what it cannot read, other tools cannot
-//! read either. Refuses a directory with anything in it that the format does not name.
+//! read either. Refuses lines and files that are not whole; passes over what is no data file.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -143,3 +143,22 @@ pub(crate) fn set(pairs: &mut Pairs, name: &str, value: &str) {
         Err(place) => pairs.insert(place, (name.to_owned(), value.to_owned())),
     }
 }
+
+/// A line as tests look at it: labels, time, metadata, text.
+#[cfg(test)]
+pub(crate) type DecodedLine = (Labels, i64, Pairs, String);
+
+#[cfg(test)]
+impl Decoded {
+    /// All lines with what belongs to each.
+    pub(crate) fn lines(&self) -> Vec<DecodedLine> {
+        let batch = &self.batch;
+        let line = |entry: &Entry| {
+            let labels = batch.streams[entry.stream as usize].clone();
+            let metadata = batch.metadata[entry.metadata as usize].clone();
+            let line = String::from_utf8_lossy(batch.line(entry)).into_owned();
+            (labels, entry.timestamp, metadata, line)
+        };
+        batch.entries.iter().map(line).collect()
+    }
+}

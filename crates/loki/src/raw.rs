@@ -13,7 +13,7 @@ use crate::batch::Pairs;
 use crate::decoded::{DecodeOptions, Decoded, INVALID, set, sorted};
 use crate::error::DecodeError;
 use crate::json::objects::{
-    Item, Layout, Member, bytes_of, each_object, inside, members_of, text_of,
+    Item, Layout, Member, bytes_of, each_object, inside, members_of, name_of, text_of,
 };
 use crate::moment::rfc3339;
 
@@ -87,31 +87,19 @@ fn entry(
 fn pairs(members: &[Member<'_>]) -> Pairs {
     let pair = |(name, value): &Member<'_>| {
         let value = if *value == b"null" { String::new() } else { text_of(value) };
-        (text_of(&quoted(name)), value)
+        (name_of(name), value)
     };
     sorted(members.iter().map(pair).collect())
-}
-
-/// A name as the string that it is in the text.
-fn quoted(name: &[u8]) -> Vec<u8> {
-    [b"\"", name, b"\""].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> (Vec<(Pairs, i64, Pairs, String)>, u64) {
+    fn read(text: &str) -> (Vec<crate::decoded::DecodedLine>, u64) {
         let options = DecodeOptions { now: 99, ..DecodeOptions::default() };
         let decoded = decode_raw(text.as_bytes(), &options).unwrap();
-        let batch = &decoded.batch;
-        let lines = batch.entries.iter().map(|entry| {
-            let labels = batch.streams[entry.stream as usize].clone();
-            let metadata = batch.metadata[entry.metadata as usize].clone();
-            let line = String::from_utf8_lossy(batch.line(entry)).into_owned();
-            (labels, entry.timestamp, metadata, line)
-        });
-        (lines.collect(), decoded.invalid)
+        (decoded.lines(), decoded.invalid)
     }
 
     fn pair(name: &str, value: &str) -> (String, String) {

@@ -11,7 +11,7 @@ use crate::batch::Pairs;
 use crate::decoded::{DecodeOptions, Decoded, INVALID, set, sorted};
 use crate::error::DecodeError;
 use crate::json::objects::{
-    Item, Layout, Member, bytes_of, each_object, inside, members_of, text_of,
+    Item, Layout, Member, bytes_of, each_object, inside, members_of, name_of, text_of,
 };
 use crate::moment;
 
@@ -176,7 +176,7 @@ fn flatten<'a>(
     fields: &mut Vec<Field<'a>>,
 ) -> bool {
     for (name, value) in members {
-        let name = text_of(&[b"\"", *name, b"\""].concat());
+        let name = name_of(name);
         let name = if prefix.is_empty() { name } else { format!("{prefix}_{name}") };
         match members_of(value).filter(|inner| depth < MAX_DEPTH && !inner.is_empty()) {
             Some(inner) => {
@@ -214,19 +214,12 @@ fn rendered(members: &[Member<'_>]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    type Read = (Pairs, i64, Pairs, String);
+    use crate::decoded::DecodedLine as Read;
 
     fn read_with(text: &str, mapping: &Mapping) -> (Vec<Read>, u64) {
         let options = DecodeOptions { now: 99, ..DecodeOptions::default() };
         let decoded = decode_records(text.as_bytes(), mapping, &options).unwrap();
-        let batch = &decoded.batch;
-        let lines = batch.entries.iter().map(|entry| {
-            let labels = batch.streams[entry.stream as usize].clone();
-            let metadata = batch.metadata[entry.metadata as usize].clone();
-            let line = String::from_utf8_lossy(batch.line(entry)).into_owned();
-            (labels, entry.timestamp, metadata, line)
-        });
-        (lines.collect(), decoded.invalid)
+        (decoded.lines(), decoded.invalid)
     }
 
     fn read(text: &str) -> (Vec<Read>, u64) {

@@ -125,6 +125,11 @@ pub(crate) fn bytes_of(value: &[u8]) -> Vec<u8> {
     }
 }
 
+/// A member's name as text.
+pub(crate) fn name_of(name: &[u8]) -> String {
+    text_of(&[b"\"", name, b"\""].concat())
+}
+
 /// A value's text; what is no UTF-8 in it is replaced.
 pub(crate) fn text_of(value: &[u8]) -> String {
     String::from_utf8(bytes_of(value))
