@@ -176,20 +176,13 @@ pub fn log_to_stderr() {
         .unwrap_or_default();
 }
 
-/// An error with its causes and what can be done about it, in one text.
+/// An error with its causes, and what can be done about it in a line of its own.
 pub fn explain(error: &CollectorError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
+    let text = error.with_causes();
+    match error.remedy() {
+        Some(remedy) => format!("{text}\nhint: {remedy}"),
+        None => text,
     }
-    if let Some(remedy) = error.remedy() {
-        text.push_str("\nhint: ");
-        text.push_str(remedy);
-    }
-    text
 }
 
 impl CollectorArgs {
@@ -339,6 +332,19 @@ mod tests {
         let labels: Vec<_> = config.labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
         assert!(labels.ends_with(&["app=x".to_owned()]), "what is said by --label counts");
         assert!(labels.contains(&"pod=p".to_owned()));
+    }
+
+    #[test]
+    fn an_error_is_one_line_and_its_remedy_another() {
+        let args = parse(&["--token-file", "/nonexistent"]).unwrap();
+        let mut args = CollectorArgs { to: "http://x".to_owned(), ..args };
+        let Err(error) = args.sink() else { panic!("there is no such file") };
+        assert!(error.with_causes().starts_with("failed to read `/nonexistent`: No such file"));
+        assert!(!error.with_causes().contains("hint"));
+        assert!(explain(&error).ends_with("\nhint: name a readable file"));
+        assert_eq!(error.exit_code(), 3);
+        args.token_file = None;
+        assert!(args.sink().is_ok());
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub enum CollectorError {
     Thread(#[source] io::Error),
     #[error("failed to set up the sink: {reason}")]
     Sink { reason: String },
+    #[error("there is no certificate in `{path}`")]
+    NoCertificate { path: PathBuf },
     #[error("failed to read `{path}`")]
     File { path: PathBuf, source: io::Error },
     #[error("failed to listen on `{address}`")]
@@ -40,6 +42,18 @@ pub enum CollectorError {
 }
 
 impl CollectorError {
+    /// The error with its causes, in one line.
+    pub fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        text
+    }
+
     /// What somebody can do about it, if there is something.
     pub fn remedy(&self) -> Option<&'static str> {
         Some(match self {
@@ -66,6 +80,9 @@ impl CollectorError {
             Self::Sink { .. } => {
                 "--to takes http://HOST:PORT or https://..., tcp://HOST:PORT, or - for standard output"
             }
+            Self::NoCertificate { .. } => {
+                "--ca names a file in PEM form (`-----BEGIN CERTIFICATE-----`)"
+            }
             Self::File { .. } => "name a readable file",
             Self::Listen { .. } => {
                 "name an address of this machine that is free, such as 0.0.0.0:9100; a socket in a directory that can be written"
@@ -87,6 +104,7 @@ impl CollectorError {
             | Self::ReservedLabel { .. }
             | Self::SpoolTooSmall { .. }
             | Self::NotMemory { .. }
+            | Self::NoCertificate { .. }
             | Self::Sink { .. } => 2,
             Self::Unsafe { .. } => 4,
             Self::Directory { source, .. }

@@ -175,7 +175,7 @@ impl Push {
 
     /// What may pass: a full disk, no descriptor. Told once, until it has passed.
     fn spool_busy(&mut self, error: &CollectorError) {
-        let reason = crate::command::explain(error);
+        let reason = error.with_causes();
         if !std::mem::replace(&mut self.spool_is_busy, true) {
             report(&Event::SpoolBusy { reason: reason.clone() });
         }
@@ -183,7 +183,7 @@ impl Push {
     }
 
     fn spool_failed(&mut self, error: &CollectorError) {
-        let reason = crate::command::explain(error);
+        let reason = error.with_causes();
         report(&Event::SpoolFailed { reason: reason.clone() });
         self.shared.push_failed(true);
         self.last_error = Some(reason);

@@ -38,6 +38,9 @@ pub(crate) fn explain(
     {
         failure = failure.hinted(source);
     }
+    if error.kind() == ErrorKind::UnknownArgument && name == "run" {
+        failure = failure.hinted("what belongs to the command that is run stands behind `--`");
+    }
     if let Some(usage) = usage(error) {
         failure = failure.hinted(format!("usage: {usage}"));
     }
@@ -207,6 +210,7 @@ mod tests {
             ),
             ("logtap recv --dir c --dir d", &["`--dir <DIR>` can be given only once"]),
             ("logtap run --redact-patterns", &["`--redact-patterns <FILE>` needs a value"]),
+            ("logtap run --port 80 true", &["`--port` is no argument here", "stands behind `--`"]),
             ("logtap run", &["`<CMD>...` must be given", "logtap run --help"]),
         ] {
             let told = told(line);

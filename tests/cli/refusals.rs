@@ -38,6 +38,7 @@ fn the_kind_of_a_mistake_is_its_exit_code() {
         (2, &["grep", "x", "--from", "2026-01-02T00:00:00Z", "--to", "2026-01-01T00:00:00Z"]),
         (2, &["collector", "--tap", "/dev/shm/x", "--to", "tcp://nowhere"]),
         (2, &["redact", "/"]),
+        (2, &["collector", "--tap", "/dev/shm/x", "--to", "http://x", "--ca", "/etc/passwd"]),
         (125, &["run", "--no-such-flag", "true"]),
         (125, &["run", "--suppress=file", "--", "true"]),
         (125, &["run", "--label", "stream=mine", "--", "true"]),

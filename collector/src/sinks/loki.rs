@@ -127,7 +127,7 @@ impl LokiSink {
             let certificates = Certificate::from_pem_bundle(&pem)
                 .map_err(|error| failed(format!("`{}`: {}", path.display(), chain(&error))))?;
             if certificates.is_empty() {
-                return Err(failed(format!("there is no certificate in `{}`", path.display())));
+                return Err(CollectorError::NoCertificate { path });
             }
             client = client.tls_certs_merge(certificates);
         } else if url.scheme() == "http" {

@@ -108,7 +108,7 @@ fn label(values: &[LabelValue], total: u64) -> Vec<String> {
     lines
 }
 
-/// Rows of glyphs, each with the time at which it begins.
+/// Rows of glyphs, each with the time at which it begins. Many rows in which nothing happened become one.
 fn timeline(buckets: &[Bucket]) -> Vec<String> {
     let most = buckets.iter().map(|bucket| bucket.lines).max().unwrap_or(0).max(1);
     let glyph = |lines: u64| match lines {
@@ -118,15 +118,23 @@ fn timeline(buckets: &[Bucket]) -> Vec<String> {
             GLYPHS.get(level as usize).copied().unwrap_or('█')
         }
     };
-    buckets
-        .chunks(COLUMNS)
-        .map(|row| {
-            let begins = row.first().map(|bucket| bucket.time.to_string()).unwrap_or_default();
-            let minute = begins.get(..16).unwrap_or(&begins).replace('T', " ");
-            let glyphs: String = row.iter().map(|bucket| glyph(bucket.lines)).collect();
-            format!("  {minute}  {}", glyphs.trim_end())
-        })
-        .collect()
+    let mut lines = Vec::new();
+    let mut silent = false;
+    for row in buckets.chunks(COLUMNS) {
+        if row.iter().all(|bucket| bucket.lines == 0) {
+            if !silent {
+                lines.push("  ...".to_owned());
+            }
+            silent = true;
+            continue;
+        }
+        silent = false;
+        let begins = row.first().map(|bucket| bucket.time.to_string()).unwrap_or_default();
+        let minute = begins.get(..16).unwrap_or(&begins).replace('T', " ");
+        let glyphs: String = row.iter().map(|bucket| glyph(bucket.lines)).collect();
+        lines.push(format!("  {minute}  {}", glyphs.trim_end()));
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -139,6 +147,16 @@ mod tests {
             |minute: i64, lines| Bucket { time: Timestamp(minute * 60_000_000_000), lines };
         let buckets = [bucket(0, 1), bucket(1, 0), bucket(2, 70), bucket(3, 35)];
         assert_eq!(timeline(&buckets), ["  1970-01-01 00:00  ▁ █▄"]);
+    }
+
+    #[test]
+    fn a_long_silence_takes_one_row() {
+        let last = 5 * COLUMNS;
+        let lines = |place| u64::from(place == 0 || place == last);
+        let minute = |place: usize| Timestamp(place as i64 * 60_000_000_000);
+        let buckets: Vec<_> =
+            (0..=last).map(|place| Bucket { time: minute(place), lines: lines(place) }).collect();
+        assert_eq!(timeline(&buckets), ["  1970-01-01 00:00  █", "  ...", "  1970-01-01 05:00  █"]);
     }
 
     #[test]
