@@ -5,10 +5,15 @@
 use super::Situation;
 use crate::support::machine::skip;
 
-/// Every so many instructions, and for how many jumps that is enough.
-pub(crate) fn distance() -> (&'static str, usize) {
+/// Instructions from one place to the next.
+const DISTANCE: u32 = 53;
+/// No call has more places at that distance.
+pub(crate) const PLACES: usize = 1000;
+
+/// Where to begin: in the long tests so often that every instruction is a place once.
+pub(crate) fn first_places(distance: u32) -> impl Iterator<Item = String> {
     let is_long = std::env::var_os("LOGTAP_LONG_TESTS").is_some();
-    if is_long { ("1", 10_000) } else { ("17", 1000) }
+    (1..=if is_long { distance } else { 1 }).map(|first| first.to_string())
 }
 
 /// Whether a program can be stopped after each instruction here.
@@ -24,11 +29,12 @@ fn left(compilers: &[&str], words: [&str; 3]) {
     if !can_step() {
         return;
     }
-    let (every, times) = distance();
     for compiler in compilers {
-        let Some(one) = Situation::new(compiler, "steps", words[0]) else { continue };
-        let one = one.argument(words[1]).argument(words[2]).argument(every);
-        one.several_writers().interrupted(times).compare();
+        for first in first_places(DISTANCE) {
+            let Some(one) = Situation::new(compiler, "steps", words[0]) else { continue };
+            let one = one.argument(words[1]).argument(words[2]).argument(&DISTANCE.to_string());
+            one.argument(&first).several_writers().interrupted(PLACES).compare();
+        }
     }
 }
 

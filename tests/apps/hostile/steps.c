@@ -2,7 +2,7 @@
 
    The words: how it is left (`signal`: by a handler that jumps, as soon as the program lets it run; `fault`: at once,
    whatever is held; `refused`: at the next system call, as a filter does that answers with a signal), which call (`write`, `stdio`, or `grow`: a write that makes a larger ring), where (`inside` one
-   process, or a `child` for each), and the distance of the places. A file that is named last is renamed before each. */
+   process, or a `child` for each), the distance of the places, and the first. A file that is named last is renamed before each. */
 #include "situation.h"
 
 #include <dirent.h>
@@ -147,21 +147,21 @@ static int play(long step, int may_heal) {
 }
 
 int main(int count, char **words) {
-    if (count < 5) return 99;
+    if (count < 6) return 99;
     by_refusal = strcmp(words[1], "refused") == 0;
     by_fault = strcmp(words[1], "fault") == 0;
     by_stdio = strcmp(words[2], "stdio") == 0;
     grows = strcmp(words[2], "grow") == 0;
     in_children = strcmp(words[3], "child") == 0;
     long every = atol(words[4]);
-    if (count > 5) rotated = words[5];
+    if (count > 6) rotated = words[6];
     struct sigaction trap = {.sa_sigaction = steps_on, .sa_flags = SA_SIGINFO}, jump = {.sa_handler = jumps};
     sigaddset(&trap.sa_mask, SIGUSR1);
     sigaction(SIGTRAP, &trap, NULL);
     sigaction(SIGUSR1, &jump, NULL);
     need(write(1, "the first\n" + 1, FIRST) == FIRST);
     int end = LEFT, healed = 0;
-    long step = 1;
+    long step = atol(words[5]);
     for (; end != OVER; step += by_refusal ? 1 : every) {
         if (in_children) {
             pid_t child = fork();
