@@ -209,6 +209,28 @@ mod tests {
     }
 
     #[test]
+    fn any_damage_to_a_file_is_taken_or_named() {
+        let text = "recv:\n  addr: ':9000'\n  dir: /tmp/c\n  webhooks: [http://a/, &x http://b/]\n\
+                    \x20 redact: |\n    email\ndefaults: {timeout: 5s}\n";
+        let mut refused = 0;
+        for place in (0..text.len()).filter(|place| text.is_char_boundary(*place)) {
+            let (before, after) = text.split_at(place);
+            let rest = after.get(1..).unwrap_or_default();
+            for middle in
+                ["", ":", "{", "[", "- ", "\n", "\t", "*x", "&x ", "!", "'", "\0", "\u{e9}"]
+            {
+                for damaged in [format!("{before}{middle}{rest}"), format!("{before}{middle}")] {
+                    if let Err(error) = parsed(&damaged) {
+                        assert!(error.starts_with("configuration `x.yaml`: "), "{error}");
+                        refused += 1;
+                    }
+                }
+            }
+        }
+        assert!(refused > 100, "{refused}");
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_a_way_out() {
         for (text, part) in [
             ("recv: {adr: x}", "key `recv.adr` is not known [\"did you mean `recv.addr`?\"]"),
