@@ -58,7 +58,66 @@ fn main() -> std::io::Result<()> {
         "capture_line",
         "others",
         br#"{"TS":"2024-01-15T10:19:59+01:00","extra":[1,{}],"labels":null,"msg":"a\u00e9\ud83d\ude00"}"#,
-    )
+    )?;
+    let lines = concat!(
+        r#"{"ts":"2024-01-15T10:19:59.001Z","labels":{"app":"web"},"msg":"text","batch":["s",1,2]}"#,
+        "\n",
+        r#"{"ts":"2024-01-15T10:19:59.002Z","labels":{"app":"web"},"msg":"more"}"#,
+        "\n"
+    );
+    let mut packed = Vec::new();
+    logtap_capture::seekable::compress(lines.as_bytes(), &mut packed, 1, |_| {})?;
+    put(
+        "capture_directory",
+        "raw",
+        &directory(0, "2026-11-21T001108-000.jsonl", lines.as_bytes()),
+    )?;
+    let torn = &lines.as_bytes()[..lines.len() - 9];
+    put("capture_directory", "torn", &directory(0, "another.jsonl", torn))?;
+    put(
+        "capture_directory",
+        "finished",
+        &directory(1, "2026-11-21T001108-000.jsonl.zst", &packed),
+    )?;
+    put("capture_directory", "foreign", &directory(2, "export.jsonl.zst", &packed))?;
+    for (name, own, text) in [
+        (
+            "personal",
+            r"ORD-(\d{4})\d+",
+            "bob@example.com 4111 1111 1111 1111 from 10.0.0.1 ORD-12345\n::1",
+        ),
+        (
+            "secrets",
+            "(?i)x+",
+            "Bearer abcdefghijklmnop password=hunter2hunter2 postgres://u:secret@h/\n",
+        ),
+        (
+            "key",
+            "[",
+            "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----\nx",
+        ),
+        ("numbers", "a|b", "DE89370400440532013000 123-45-6789 +1 555 123 4567 +49 30 123456"),
+    ] {
+        put(
+            "redaction",
+            name,
+            &[&[0xff, 0xff, own.len() as u8], own.as_bytes(), text.as_bytes()].concat(),
+        )?;
+    }
+    Ok(())
+}
+
+/// A capture as the target takes it.
+fn directory(kind: u8, file: &str, data: &[u8]) -> Vec<u8> {
+    let metadata =
+        r#"{"version":1,"format":"jsonl","started":"2024-01-15T10:19:59Z","labels_seen":["app"]}"#;
+    let index = format!(
+        "{{\"file\":\"{file}\",\"from\":\"2024-01-15T10:19:59.001Z\",\"to\":\"2024-01-15T10:19:59.002Z\",\
+         \"lines\":2,\"bytes\":161,\"labels\":{{\"app\":{{\"web\":2}}}}}}\n"
+    );
+    let [a, b] = (metadata.len() as u16).to_le_bytes();
+    let [c, d] = (index.len() as u16).to_le_bytes();
+    [&[kind, a, b, c, d], metadata.as_bytes(), index.as_bytes(), data].concat()
 }
 
 fn frame(path: &str, flags: u8, payload: &[u8]) -> Vec<u8> {

@@ -13,7 +13,7 @@ use memchr::{memchr, memrchr};
 use crate::error::CaptureError;
 use crate::index::IndexEntry;
 use crate::layout::{SegmentName, finished_file};
-use crate::seekable::{FOOTER, FRAME_TEXT, parse_table, table_size};
+use crate::seekable::{FOOTER, FRAME_TEXT, MAX_FRAME_TEXT, parse_table, table_size};
 
 /// Windows of other writers' compressed files are read up to this size, as a power of two.
 const MAX_WINDOW_LOG: u32 = 29;
@@ -291,6 +291,10 @@ impl OpenSegment {
                 wanted = FRAME_TEXT;
             } else {
                 wanted = wanted.saturating_mul(2);
+            }
+            if text.len() >= MAX_FRAME_TEXT {
+                let reason = format!("a line of more than {MAX_FRAME_TEXT} bytes");
+                return Err(self.damaged(&io::Error::other(reason)));
             }
             // What was read before the damage is given.
             outcome.map_err(|error| self.damaged(&error))?;
