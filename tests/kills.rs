@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -19,6 +19,8 @@ use crate::support::senders::{Random, Receiver, Sender, text};
 use crate::support::workspace::{Workspace, command, logtap};
 
 const SENDERS: u64 = 4;
+/// Far longer than so many pushes take.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn receiver(directory: &Path, options: &[&str]) -> Command {
     let mut receiver = command(logtap());
@@ -46,6 +48,8 @@ fn kill_again_and_again(seed: u64, options: &[&str], is_capped: bool) {
         }
         let service = Receiver::start(receiver(&directory, options));
         let (port, taken) = (service.port, AtomicU64::new(0));
+        let at_work = AtomicUsize::new(senders.len());
+        let deadline = Instant::now() + PATIENCE;
         let (pushes, pause) = (5 + random.below(60), random.below(3_000));
         thread::scope(|scope| {
             for sender in &mut senders {
@@ -57,14 +61,18 @@ fn kill_again_and_again(seed: u64, options: &[&str], is_capped: bool) {
                             taken.fetch_add(1, Ordering::Relaxed);
                         },
                     );
+                    at_work.fetch_sub(1, Ordering::Relaxed);
                 });
             }
-            while taken.load(Ordering::Relaxed) < pushes {
+            let go_on = || taken.load(Ordering::Relaxed) < pushes;
+            while go_on() && at_work.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
                 thread::yield_now();
             }
             thread::sleep(Duration::from_micros(pause));
             service.kill();
         });
+        let taken = taken.into_inner();
+        assert!(taken >= pushes, "{taken} of {pushes} pushes were taken");
         if random.below(looks) == 0 {
             Receiver::start(receiver(&directory, options)).stop();
             account(&directory, &senders, is_capped);
