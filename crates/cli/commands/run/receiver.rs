@@ -9,10 +9,11 @@ use logtap_collector::sinks::{LokiConfig, LokiSink};
 use logtap_collector::{Collector, Config, Feeder, FeederStream, Summary};
 use logtap_recv::{Redactor, Store, StoreError, StoreOptions, WriterOptions};
 
-use super::capture_sink::{CaptureSink, RedactingSink};
-use super::settings::{Destination, Settings};
+use super::capture_sink::{CaptureSink, RedactingSink, WarningSink};
+use super::settings::{Destination, Settings, Told};
 use crate::commands::collector::failed;
 use crate::failure::{CommandError, Kind};
+use crate::output::Printer;
 
 /// How long the collector may take to hand over the last lines.
 const LAST_LINES: Duration = Duration::from_secs(10);
@@ -49,21 +50,32 @@ pub(crate) struct Closed {
     pub(crate) trouble: Option<String>,
 }
 
+/// Says on stderr, between what the command says there, that lines wait.
+fn lines_wait(reason: &str) {
+    Printer::new().note(format_args!("logtap: warning: lines wait to be stored: {reason}"));
+}
+
 impl Opened {
     /// Opens the destination, or says why it will not do.
     pub(crate) fn open(settings: &Settings) -> Result<Self, CommandError> {
+        let warn: fn(&str) = match settings.told {
+            Told::Text => lines_wait,
+            Told::Json | Told::Nothing => |_| {},
+        };
         let capture = match &settings.destination {
             Destination::Push(address) => {
                 let sink = LokiSink::new(LokiConfig::new(address)).map_err(failed)?;
                 let address = sink.address();
                 let redactor = Arc::clone(&settings.redactor);
                 let sink = Box::new(RedactingSink { sink, redactor });
+                let sink = Box::new(WarningSink::new(sink, warn));
                 return Ok(Self { sink, capture: None, address: Some(address) });
             }
             Destination::Capture(directory) => Capture::open(directory, &settings.redactor)?,
             Destination::NextCapture => Capture::next(&settings.redactor)?,
         };
         let sink = Box::new(CaptureSink(Arc::clone(&capture.store)));
+        let sink = Box::new(WarningSink::new(sink, warn));
         Ok(Self { sink, capture: Some(capture), address: None })
     }
 
@@ -119,7 +131,7 @@ impl Receiver {
     pub(crate) fn close(self) -> Closed {
         let Self { collector, capture, address } = self;
         let mut trouble = None;
-        let summary = match Arc::into_inner(collector) {
+        let mut summary = match Arc::into_inner(collector) {
             Some(collector) => collector.stop(LAST_LINES),
             None => {
                 trouble = Some("the collector could not be stopped".to_owned());
@@ -127,6 +139,12 @@ impl Receiver {
             }
         };
         let directory = capture.as_ref().map(|capture| capture.store.directory().to_path_buf());
+        if let Some(capture) = &capture {
+            // A batch that had room only in part is not delivered to the collector, and its first lines are stored.
+            let in_part =
+                capture.store.counts().lines.saturating_sub(summary.counts.delivered_lines);
+            summary.undelivered_lines = summary.undelivered_lines.saturating_sub(in_part);
+        }
         if let Some(Err(error)) = capture.map(|capture| capture.store.close()) {
             trouble = Some(format!("failed to close the capture: {error}"));
         }
