@@ -38,6 +38,9 @@ const FIRST_PART: usize = 64 << 10;
 /// Senders over TCP at a time; more of them wait.
 const MAX_SENDERS: usize = 1024;
 
+/// How long is read from a sender that does not pause after the receiver was told to stop.
+const LAST_READS: Duration = Duration::from_secs(1);
+
 /// How long what could not be stored waits for the next try.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -222,13 +225,18 @@ impl Lines {
     async fn connection(&self, mut stream: TcpStream, mut stop_rx: watch::Receiver<bool>) {
         let mut held: Vec<u8> = Vec::new();
         let mut share = Share { all: Arc::clone(&self.held), own: 0 };
+        let mut last_reads = LastReads::default();
         loop {
             held.reserve(PIECE.min(4096.max(held.len())));
-            let read = tokio::select! {
-                // What has arrived is read before a stop is looked at.
-                biased;
-                read = stream.read_buf(&mut held) => read,
-                _ = stop_rx.changed() => Ok(0),
+            let read = if last_reads.are_over(*stop_rx.borrow(), Instant::now()) {
+                Ok(0)
+            } else {
+                tokio::select! {
+                    // What has arrived is read before a stop is looked at.
+                    biased;
+                    read = stream.read_buf(&mut held) => read,
+                    _ = stop_rx.changed() => Ok(0),
+                }
             };
             let ended = !matches!(read, Ok(size) if size > 0);
             let is_too_much = share.set(held.len()) || held.len() >= MAX_LINE;
@@ -252,7 +260,11 @@ impl Lines {
         let mut packet = vec![0; 64 << 10];
         let mut lines = Vec::with_capacity(PIECE);
         let (mut dropped, mut looked) = (0, Instant::now());
+        let mut last_reads = LastReads::default();
         loop {
+            if last_reads.are_over(*stop_rx.borrow(), Instant::now()) {
+                return self.count_drops(&socket, &mut dropped);
+            }
             let first = tokio::select! {
                 biased;
                 first = socket.recv(&mut packet) => first,
@@ -369,6 +381,19 @@ impl Lines {
     }
 }
 
+/// Since when a stop is known. What a sender that never pauses sends long after it stays with it or with the kernel: the
+/// server's patience must not end while lines are held that nobody has counted.
+#[derive(Default)]
+struct LastReads {
+    since: Option<Instant>,
+}
+
+impl LastReads {
+    fn are_over(&mut self, is_stopping: bool, now: Instant) -> bool {
+        is_stopping && now.duration_since(*self.since.get_or_insert(now)) >= LAST_READS
+    }
+}
+
 /// How many packets the kernel has dropped for want of room, as its table of sockets says.
 fn kernel_drops(socket: &UdpSocket) -> Option<u64> {
     let status = rustix::fs::fstat(socket).ok()?;
@@ -395,6 +420,16 @@ mod tests {
             let error = parse(text).unwrap_err().to_string();
             assert_eq!(error, format!("`{text}` is neither tcp://HOST:PORT nor udp://HOST:PORT"));
         }
+    }
+
+    #[test]
+    fn a_sender_that_never_pauses_is_read_for_a_moment_after_the_stop() {
+        let (mut reads, begun) = (LastReads::default(), Instant::now());
+        let at = |milliseconds| begun + Duration::from_millis(milliseconds);
+        assert!(!reads.are_over(false, at(0)));
+        assert!(!reads.are_over(true, at(9_000)), "the moment begins with the stop");
+        assert!(!reads.are_over(true, at(9_999)));
+        assert!(reads.are_over(true, at(10_000)));
     }
 
     #[test]
