@@ -66,7 +66,7 @@ fn main() -> std::io::Result<()> {
         "\n"
     );
     let mut packed = Vec::new();
-    logtap_capture::seekable::compress(lines.as_bytes(), &mut packed, 1, |_| {})?;
+    logtap_capture::seekable::compress(lines.as_bytes(), &mut packed, 1, |_| Ok(()))?;
     put(
         "capture_directory",
         "raw",
