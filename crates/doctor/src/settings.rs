@@ -139,7 +139,9 @@ fn complaint(name: &str, value: &[u8]) -> Option<Finding> {
             OnFull::parse(value).is_some(),
             "write `drop`, or `wait:` and 0 to 600000 milliseconds",
         ),
-        names::RING_SIZE => (names::ring_size(value).is_some(), "write a size from `64K` to `64M`"),
+        names::RING_SIZE => {
+            (names::ring_size(value).is_some(), "write a size from `64KB` to `64MB`")
+        }
         names::CLOCK => (matches!(value, b"fine" | b"coarse" | b""), "write `coarse` or `fine`"),
         names::PASSIV_ON_START => return None,
         other => {

@@ -136,12 +136,13 @@ pub fn tap_into(value: &[u8]) -> Option<(bool, bool)> {
     }
 }
 
-/// Parses [`RING_SIZE`]: bytes, a multiple of the lanes' alignment.
+/// Parses [`RING_SIZE`]: bytes (`65536`, `64K`, `64KB`, `1M`, `1MB`), rounded down to a multiple of the lanes' alignment.
 pub fn ring_size(value: &[u8]) -> Option<u32> {
-    let (digits, shift) = match value.split_last()? {
+    let with_unit = value.strip_suffix(b"B").unwrap_or(value);
+    let (digits, shift) = match with_unit.split_last()? {
         (b'K' | b'k', digits) => (digits, 10),
         (b'M' | b'm', digits) => (digits, 20),
-        _ => (value, 0),
+        _ => (with_unit, 0),
     };
     let bytes = number(digits)?.checked_mul(1 << shift)?;
     let bytes = u32::try_from(bytes).ok()?;
@@ -171,7 +172,11 @@ mod tests {
         }
         assert_eq!(ring_size(b"1M"), Some(1 << 20));
         assert_eq!(ring_size(b"65537"), Some(1 << 16));
-        assert_eq!(ring_size(b"63K"), None);
+        assert_eq!(ring_size(b"1MB"), Some(1 << 20));
+        assert_eq!(ring_size(b"128KB"), Some(1 << 17));
+        for bad in ["63K", "63KB", "65536BB", "MB", "B", ""] {
+            assert_eq!(ring_size(bad.as_bytes()), None, "{bad}");
+        }
         assert_eq!(tap_into(b"3"), Some((true, true)));
         assert_eq!(tap_into(b"4"), None);
         assert_eq!(truth(b"maybe"), None);
