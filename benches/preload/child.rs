@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 /// With and without the calls, so many times.
-const TURNS: u64 = 21;
+const TURNS: u64 = 200;
 
 /// Writes to descriptor 2, which is never tapped here, past the hooks of whoever is loaded.
 fn say(text: &str) {
@@ -39,8 +39,10 @@ pub(crate) fn run(words: &[String]) -> bool {
     true
 }
 
-/// How long a call takes once everything is warm: processor time with the calls, less the same without them. The pause is
-/// a fixed amount of work, not a time by the clock: more threads than processors would count each other's turns.
+/// How long a call takes once everything is warm: a thread's processor time with the calls, less the same without them, in
+/// short turns, so that a processor whose speed drifts moves both and the collector, which naps when nothing comes, stays
+/// awake. The pause is a fixed amount of work, not a time by the clock: more threads than processors would count each
+/// other's turns.
 fn steady(descriptor: i32, threads: usize, length: usize, writes: u64, pause: u64) {
     let pause = turns_in(pause);
     let work = move |count: u64, pause: u64, calls: bool| {
@@ -55,17 +57,23 @@ fn steady(descriptor: i32, threads: usize, length: usize, writes: u64, pause: u6
     // The full ring is made and its pages are touched before the clock runs.
     work(20_000, 0, true);
     std::thread::sleep(Duration::from_millis(100));
-    // Many short turns, each against its own silence: a processor whose speed drifts moves both.
-    let in_turn = (writes / TURNS).max(1);
-    let mut added: Vec<f64> = (0..TURNS)
-        .map(|_| {
-            let [silent, busy] =
-                [false, true].map(|calls| measured(threads, move || work(in_turn, pause, calls)));
-            (busy as f64 - silent as f64) / (in_turn * threads as u64) as f64
-        })
-        .collect();
-    added.sort_by(f64::total_cmp);
-    say(&format!("{}\n", added[added.len() / 2]));
+    let in_turn = (writes / TURNS).max(50);
+    let worker = move || -> f64 {
+        let mut added = 0.0;
+        for number in 0..=writes / in_turn {
+            let [silent, busy] = [false, true].map(|calls| {
+                let from = time_of(libc::CLOCK_THREAD_CPUTIME_ID);
+                work(in_turn, pause, calls);
+                (time_of(libc::CLOCK_THREAD_CPUTIME_ID) - from) as f64
+            });
+            // The first turn wakes the collector.
+            added += if number == 0 { 0.0 } else { busy - silent };
+        }
+        added / (writes / in_turn * in_turn) as f64
+    };
+    let workers: Vec<_> = (0..threads).map(|_| std::thread::spawn(worker)).collect();
+    let added: f64 = workers.into_iter().map(|worker| worker.join().expect("a writer")).sum();
+    say(&format!("{}\n", added / threads as f64));
 }
 
 /// Does nothing, so many times.
@@ -125,20 +133,14 @@ fn load(library: &str) {
     say(&format!("{}\n", spent as f64 / 1000.0));
 }
 
-/// What the processors spend on so many threads of a kind: not what the clock says, since the machine has other work.
-fn measured(threads: usize, work: impl Fn() + Copy + Send + 'static) -> u64 {
-    let from = processor_time();
-    let workers: Vec<_> = (0..threads).map(|_| std::thread::spawn(work)).collect();
-    for worker in workers {
-        worker.join().expect("a writer");
-    }
-    processor_time() - from
-}
-
 /// Nanoseconds that this process has spent on processors.
 fn processor_time() -> u64 {
+    time_of(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+fn time_of(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the time is a local variable.
-    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
