@@ -1,5 +1,8 @@
 //! What the benches of the receiver push: mixed lines of about 200 bytes, the same in every run.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpStream};
+
 use logtap_loki::Batch;
 
 /// Lines of a batch.
@@ -55,4 +58,38 @@ pub(crate) fn batch(seed: usize) -> Batch {
         batch.push((number % 3) as u32, time, 0, line.as_bytes());
     }
     batch
+}
+
+/// A connection to the receiver that sends one push after the other.
+pub(crate) struct Sender {
+    connection: TcpStream,
+    answers: BufReader<TcpStream>,
+    line: String,
+}
+
+impl Sender {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let connection = TcpStream::connect(address).expect("the receiver listens");
+        connection.set_nodelay(true).expect("a socket option");
+        let answers = BufReader::new(connection.try_clone().expect("a socket"));
+        Self { connection, answers, line: String::new() }
+    }
+
+    /// Sends a body and waits until it is acknowledged.
+    pub(crate) fn push(&mut self, kind: &str, body: &[u8]) {
+        let head = format!(
+            "POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n\
+             Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        self.connection.write_all(head.as_bytes()).expect("a head is sent");
+        self.connection.write_all(body).expect("a body is sent");
+        self.line.clear();
+        self.answers.read_line(&mut self.line).expect("an answer");
+        assert!(self.line.contains(" 204 "), "{}", self.line);
+        while self.line != "\r\n" {
+            self.line.clear();
+            self.answers.read_line(&mut self.line).expect("a header");
+        }
+    }
 }

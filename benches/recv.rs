@@ -11,8 +11,8 @@ mod pushes;
 
 use std::env;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufReader, Read as _};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use logtap_loki::{Batch, compress_snappy, encode_push, encode_push_json};
 
-use self::pushes::{LINES_PER_PUSH, batch};
+use self::pushes::{LINES_PER_PUSH, Sender, batch};
 
 const CONNECTIONS: usize = 2;
 /// Different bodies, sent in turns.
@@ -154,26 +154,9 @@ fn row(
 
 /// Sends bodies over one connection, each when the one before is acknowledged.
 fn send(address: SocketAddr, kind: &str, bodies: &[Vec<u8>], first: usize, count: usize) {
-    let mut connection = TcpStream::connect(address).expect("the receiver listens");
-    connection.set_nodelay(true).expect("a socket option");
-    let mut answers = BufReader::new(connection.try_clone().expect("a socket"));
-    let mut line = String::new();
+    let mut sender = Sender::connect(address);
     for number in 0..count {
-        let body = &bodies[(first + number * CONNECTIONS) % bodies.len()];
-        let head = format!(
-            "POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n\
-             Content-Length: {}\r\n\r\n",
-            body.len()
-        );
-        connection.write_all(head.as_bytes()).expect("a head is sent");
-        connection.write_all(body).expect("a body is sent");
-        line.clear();
-        answers.read_line(&mut line).expect("an answer");
-        assert!(line.contains(" 204 "), "{line}");
-        while line != "\r\n" {
-            line.clear();
-            answers.read_line(&mut line).expect("a header");
-        }
+        sender.push(kind, &bodies[(first + number * CONNECTIONS) % bodies.len()]);
     }
 }
 

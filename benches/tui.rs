@@ -13,8 +13,8 @@ mod pushes;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -27,7 +27,7 @@ use logtap_loki::{compress_snappy, encode_push};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use self::pushes::{LINES_PER_PUSH, batch};
+use self::pushes::{LINES_PER_PUSH, Sender, batch};
 
 const CONNECTIONS: usize = 2;
 /// Different bodies, sent in turns.
@@ -147,10 +147,7 @@ impl Feed {
 
     /// Sends bodies over one connection until the end, while it is to run.
     fn send(&self, address: SocketAddr, bodies: &[Vec<u8>], first: usize) {
-        let mut connection = TcpStream::connect(address).expect("the receiver listens");
-        connection.set_nodelay(true).expect("a socket option");
-        let mut answers = BufReader::new(connection.try_clone().expect("a socket"));
-        let mut line = String::new();
+        let mut sender = Sender::connect(address);
         let pause =
             Duration::from_secs_f64((LINES_PER_PUSH * CONNECTIONS) as f64 / self.rate as f64);
         let mut number = first;
@@ -167,20 +164,7 @@ impl Feed {
             due = due.max(now - 10 * pause) + pause;
             let body = &bodies[number % bodies.len()];
             number += CONNECTIONS;
-            let head = format!(
-                "POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n\
-                 Content-Length: {}\r\n\r\n",
-                body.len()
-            );
-            connection.write_all(head.as_bytes()).expect("a head is sent");
-            connection.write_all(body).expect("a body is sent");
-            line.clear();
-            answers.read_line(&mut line).expect("an answer");
-            assert!(line.contains(" 204 "), "{line}");
-            while line != "\r\n" {
-                line.clear();
-                answers.read_line(&mut line).expect("a header");
-            }
+            sender.push("application/x-protobuf", body);
             self.pushes.fetch_add(1, Ordering::Relaxed);
         }
     }
