@@ -172,7 +172,9 @@ fn what_is_not_there_and_what_makes_no_sense_have_codes_of_their_own() {
         (2, &["sh", "--pid", "1"]),
         (2, &[]),
     ] {
-        assert_eq!(said(words).0, Some(code), "{words:?}: {}", said(words).1);
+        let (said, text) = said(words);
+        assert_eq!(said, Some(code), "{words:?}: {text}");
+        assert!(text.contains("\nhint: "), "{words:?}: {text}");
     }
     assert!(said(&[]).1.contains("hint: name what to look at"), "{}", said(&[]).1);
 }

@@ -165,13 +165,13 @@ fn of_subject(subject: &Path) -> Result<Report, CommandError> {
     Ok(Report::new(Subject::Program { program: Box::new(program), preloads, asked }, findings))
 }
 
-/// Points at a file of that name here, which a shell would not run either.
+/// Says what to name instead: a file of that name here, which a shell would not run either, or anything that is there.
 fn not_found(subject: &Path, failure: CommandError) -> CommandError {
     let is_name = subject.components().count() == 1 && !subject.as_os_str().is_empty();
     if is_name && subject.is_file() {
         return failure.hinted(format!("a file of that name is here: `./{}`", subject.display()));
     }
-    failure
+    failure.hinted("name a program, a directory, or a running process with --pid")
 }
 
 fn of_directory(directory: &Path) -> Result<Report, CommandError> {
