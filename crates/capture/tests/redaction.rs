@@ -166,7 +166,7 @@ fn tokens_and_keys_go() {
         (format!("AIza{}", &alphanumeric[..35]), "[REDACTED:api_key]".into()),
         (format!("glpat-{}", &alphanumeric[..20]), "[REDACTED:api_key]".into()),
         (
-            "https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXX".into(),
+            "https://hooks.slack.com/services/T00000000/B00000000/q1w2e3r4t5y6".into(),
             "https://[REDACTED:api_key]".into(),
         ),
         (
