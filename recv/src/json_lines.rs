@@ -70,8 +70,19 @@ pub enum LineSourceError {
 impl std::str::FromStr for LineSource {
     type Err = LineSourceError;
 
-    /// Reads `tcp://HOST:PORT` or `udp://HOST:PORT`; without a host it is every address of this machine.
+    /// Reads it and asks this machine for the address of its host ([`LineSource::parse`]).
     fn from_str(text: &str) -> Result<Self, LineSourceError> {
+        Self::parse(text, |address| address.to_socket_addrs().ok()?.next())
+    }
+}
+
+impl LineSource {
+    /// Reads `tcp://HOST:PORT` or `udp://HOST:PORT`; without a host it is every address of this machine.
+    /// `resolve` says which address `HOST:PORT` is; it is asked for nothing that has another form.
+    pub fn parse(
+        text: &str,
+        resolve: impl Fn(&str) -> Option<SocketAddr>,
+    ) -> Result<Self, LineSourceError> {
         let wrong = || LineSourceError::Form(text.to_owned());
         let (kind, address) = text.split_once("://").ok_or_else(wrong)?;
         let full = match address.strip_prefix(':') {
@@ -81,13 +92,12 @@ impl std::str::FromStr for LineSource {
         if full.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
             return Err(wrong());
         }
-        let address = full.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
-        let address = address.ok_or_else(|| LineSourceError::Host(text.to_owned()))?;
-        match kind {
-            "tcp" => Ok(Self::Tcp(address)),
-            "udp" => Ok(Self::Udp(address)),
-            _ => Err(wrong()),
-        }
+        let source = match kind {
+            "tcp" => Self::Tcp,
+            "udp" => Self::Udp,
+            _ => return Err(wrong()),
+        };
+        resolve(&full).map(source).ok_or_else(|| LineSourceError::Host(text.to_owned()))
     }
 }
 
