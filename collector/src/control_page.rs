@@ -14,7 +14,7 @@ use logtap_wire::CONTROL_FILE;
 use logtap_wire::control::{self, CONTROL_SIZE, TICKET_OFFSET};
 use rustix::fs::{AtFlags, Mode, OFlags};
 
-use crate::directory::now;
+use crate::clock::now;
 use crate::error::CollectorError;
 
 /// What stands before the first word that writers change.

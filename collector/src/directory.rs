@@ -9,7 +9,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use logtap_wire::{CONTROL_FILE, RING_ENDING, SOCKET_FILE, control};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
@@ -203,12 +202,6 @@ impl TapDirectory {
         }
         std::fs::remove_dir(&self.path)
     }
-}
-
-/// Nanoseconds since 1970.
-pub(crate) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 fn lock(directory: &OwnedFd, path: &Path) -> Result<File, CollectorError> {

@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 
 use crate::chunk::{CHUNK_SIZE, Chunk, Release};
+use crate::clock::now;
 use crate::counts::Hostile;
-use crate::directory::{TapDirectory, now};
+use crate::directory::TapDirectory;
 use crate::feeder::FeederMessage;
 use crate::merge::Merge;
 use crate::operation::{Operation, RingEnd, RingId};

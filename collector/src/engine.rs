@@ -191,7 +191,7 @@ pub(crate) fn new_source() -> String {
     let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     if filled != Ok(bytes.len()) {
         // Before the first kernel with getrandom: time and process are unique on one machine.
-        let now = crate::directory::now().to_le_bytes();
+        let now = crate::clock::now().to_le_bytes();
         bytes[..8].copy_from_slice(&now);
         bytes[8..12].copy_from_slice(&std::process::id().to_le_bytes());
     }

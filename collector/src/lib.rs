@@ -23,6 +23,7 @@ pub mod sinks;
 mod account;
 mod assembler;
 mod chunk;
+mod clock;
 mod config;
 mod control_page;
 mod counts;

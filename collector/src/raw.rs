@@ -20,7 +20,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::directory::now;
+use crate::clock::now;
 use crate::error::CollectorError;
 use crate::feeder::{Feeder, FeederStream, Feeders};
 

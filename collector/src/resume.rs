@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::assembler::Assembler;
 use crate::chunk::Chunk;
-use crate::directory::now;
+use crate::clock::now;
 use crate::error::CollectorError;
 use crate::events::{Event, report};
 use crate::labels::LabelRules;

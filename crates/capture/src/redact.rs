@@ -14,6 +14,7 @@ mod numbers;
 mod pattern;
 mod scan;
 mod secrets;
+mod signs;
 mod tokens;
 
 use std::borrow::Cow;

@@ -14,6 +14,7 @@ mod memory;
 pub mod preloads;
 pub mod proc;
 pub mod raw;
+pub mod rights;
 pub mod ring;
 pub mod running;
 pub mod settings;

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::tap::Rights;
+use crate::rights::Rights;
 use crate::{DoctorError, text};
 
 /// Most bytes of one file of /proc that are read.
@@ -61,7 +61,7 @@ impl Process {
             mapped: mapped(&maps),
             secure: is_secure(&auxiliary),
             sandboxed: field(&status, "Seccomp:").is_some_and(|mode| mode != "0"),
-            rights: rights(&status),
+            rights: Rights::of_status(&status),
             descriptors: descriptors(number),
         })
     }
@@ -81,7 +81,7 @@ impl Process {
 
 /// This process's rights to files.
 pub fn own_rights() -> Rights {
-    rights(&fs::read_to_string("/proc/self/status").unwrap_or_default())
+    Rights::of_status(&fs::read_to_string("/proc/self/status").unwrap_or_default())
 }
 
 /// This process's environment.
@@ -148,18 +148,6 @@ fn is_secure(auxiliary: &[u8]) -> bool {
     })
 }
 
-fn rights(status: &str) -> Rights {
-    let numbers = |name: &str| -> Vec<u32> {
-        let words = field(status, name).unwrap_or_default().split_whitespace();
-        words.filter_map(|word| word.parse().ok()).collect()
-    };
-    // Real, effective, saved, and for files.
-    let for_files = |name: &str| numbers(name).get(3).copied().unwrap_or(u32::MAX);
-    let mut groups = numbers("Groups:");
-    groups.push(for_files("Gid:"));
-    Rights { user: for_files("Uid:"), groups }
-}
-
 fn descriptors(process: u32) -> Vec<(u32, PathBuf)> {
     let Ok(entries) = fs::read_dir(format!("/proc/{process}/fd")) else { return Vec::new() };
     let mut found: Vec<(u32, PathBuf)> = entries
@@ -186,8 +174,6 @@ mod tests {
             variables(b"A=1\0B=x=y\0rubbish\0"),
             [(b"A".to_vec(), b"1".to_vec()), (b"B".to_vec(), b"x=y".to_vec())]
         );
-        let status = "Uid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t9 10 \n";
-        assert_eq!(rights(status), Rights { user: 4, groups: vec![9, 10, 8] });
         let pair: Vec<u8> = [23_u64, 1].iter().flat_map(|word| word.to_ne_bytes()).collect();
         assert!(is_secure(&pair) && !is_secure(&pair[..8]));
     }

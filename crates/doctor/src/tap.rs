@@ -10,6 +10,7 @@ use rustix::fs::OFlags;
 use serde::Serialize;
 
 use crate::locks::Locks;
+use crate::rights::Rights;
 use crate::ring::{self, RingReport};
 use crate::{DoctorError, Finding, memory, proc};
 
@@ -60,29 +61,6 @@ pub struct ControlReport {
     pub lost_bytes: u64,
     /// Milliseconds since the collector's last sign of life.
     pub sign_of_life_milliseconds_ago: Option<u64>,
-}
-
-/// A user whose rights are asked about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rights {
-    /// Effective user.
-    pub user: u32,
-    /// Effective group and all others.
-    pub groups: Vec<u32>,
-}
-
-impl Rights {
-    /// Whether the mode bits of a file let this user do all of `wanted` (4 read, 2 write, 1 search).
-    fn allow(&self, metadata: &fs::Metadata, wanted: u32) -> bool {
-        let shift = if metadata.uid() == self.user {
-            6
-        } else if self.groups.contains(&metadata.gid()) {
-            3
-        } else {
-            0
-        };
-        self.user == 0 || (metadata.mode() >> shift) & wanted == wanted
-    }
 }
 
 /// Whether a directory is, or was, a tap directory.

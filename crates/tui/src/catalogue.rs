@@ -13,8 +13,7 @@ use std::time::{Duration, SystemTime};
 use logtap_capture::segment::{OpenSegment, Piece, PieceReader};
 use logtap_capture::{Capture, CaptureError, IndexEntry};
 
-use crate::place::SegmentKey;
-use crate::text::CHUNK;
+use crate::place::{CHUNK, SegmentKey};
 
 /// A change within this time of a listing may have been missed by it: file times are that coarse.
 const COARSE: Duration = Duration::from_millis(20);

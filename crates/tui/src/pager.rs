@@ -18,10 +18,10 @@ use self::loaded::Loaded;
 use crate::catalogue::{Catalogue, Volume, Volumes};
 use crate::judge::Judge;
 use crate::page::{Page, Request, Row};
-use crate::place::{ChunkKey, Place};
+use crate::place::{CHUNK, ChunkKey, Place};
 use crate::spec::Spec;
 use crate::survey::{Lines, Progress, Survey};
-use crate::text::{CHUNK, TextReader};
+use crate::text::TextReader;
 
 /// Chunks that are kept.
 const MAX_LOADED: usize = 6;

@@ -13,6 +13,9 @@ pub struct SegmentKey {
     pub second: bool,
 }
 
+/// Bytes of a segment's text that are read at a time.
+pub(crate) const CHUNK: u64 = 512 * 1024;
+
 /// A line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
@@ -22,8 +25,7 @@ pub struct Place {
     pub offset: u64,
 }
 
-/// The lines of a segment that begin in a range of [`CHUNK`](crate::text::CHUNK) bytes; the number of
-/// the range.
+/// The lines of a segment that begin in a range of [`CHUNK`] bytes; the number of the range.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ChunkKey {
     pub(crate) segment: SegmentKey,

@@ -12,10 +12,10 @@ use memchr::memchr;
 
 use crate::catalogue::{Volume, Volumes};
 use crate::judge::Judge;
-use crate::place::{ChunkKey, SegmentKey};
+use crate::place::{CHUNK, ChunkKey, SegmentKey};
 use crate::spec::Spec;
 use crate::tally::Tally;
-use crate::text::{CHUNK, TextReader};
+use crate::text::TextReader;
 
 /// How far the survey is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

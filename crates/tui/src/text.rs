@@ -10,10 +10,8 @@ use logtap_capture::segment::{Piece, PieceReader};
 use memchr::memchr;
 
 use crate::catalogue::{Form, Volume};
-use crate::place::SegmentKey;
+use crate::place::{CHUNK, SegmentKey};
 
-/// Bytes of a chunk.
-pub(crate) const CHUNK: u64 = 512 * 1024;
 /// Decoded frames that are kept.
 const MAX_BLOCKS: usize = 2;
 

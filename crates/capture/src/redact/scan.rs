@@ -12,7 +12,7 @@ use aho_corasick::{AhoCorasick, Span};
 use wide::u8x16;
 
 use super::bytes::Found;
-use super::{Pattern, Patterns, addresses, numbers, secrets, tokens};
+use super::{Pattern, Patterns, addresses, numbers, secrets, signs};
 
 const BLOCK: usize = 64;
 
@@ -96,7 +96,7 @@ impl Scanner {
     }
 
     fn next_literal(&self, line: &[u8], at: usize, number: usize) -> Option<(usize, usize)> {
-        let length = tokens::LITERALS.get(number).map_or(1, |(text, _)| text.len());
+        let length = signs::LITERALS.get(number).map_or(1, |(text, _)| text.len());
         self.literals.as_ref()?.find(line, at + length)
     }
 
@@ -134,7 +134,7 @@ impl Scanner {
 }
 
 fn literals() -> Literals {
-    let texts = tokens::LITERALS.map(|(text, _)| text);
+    let texts = signs::LITERALS.map(|(text, _)| text);
     let packed = Config::new()
         .match_kind(MatchKind::LeftmostLongest)
         .heuristic_pattern_limits(false)
@@ -198,11 +198,11 @@ impl State<'_> {
         if self.pending.is_some_and(|found| place < found.end) {
             return;
         }
-        let floor = match tokens::LITERALS.get(number) {
-            Some((_, tokens::Sign::Address)) => self.floor_for_addresses(),
+        let floor = match signs::LITERALS.get(number) {
+            Some((_, signs::Sign::Address)) => self.floor_for_addresses(),
             _ => self.floor_for_numbers(),
         };
-        if let Some(found) = tokens::recognise(self.line, place, number, floor, self.chosen) {
+        if let Some(found) = signs::recognise(self.line, place, number, floor, self.chosen) {
             self.take(found, emit);
         }
     }

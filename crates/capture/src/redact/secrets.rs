@@ -4,7 +4,7 @@
 //! nothing (`null`, `***`, `${NAME}`) stays, and so does prose (`password: must be longer`).
 
 use super::bytes::{Found, at, before, is_at, is_at_any_case, is_word, run_end, run_start};
-use super::{Pattern, Patterns};
+use super::{Pattern, Patterns, tokens};
 
 /// A name of a key is looked at up to this length.
 const LONGEST_KEY: usize = 48;
@@ -166,7 +166,7 @@ fn value_behind(
     };
     if kind == Kind::Authorization {
         if is_at_any_case(line, from, b"bearer") && chosen.has(Pattern::Bearer) {
-            return super::tokens::bearer(line, from, floor.min(key));
+            return tokens::bearer(line, from, floor.min(key));
         }
         // The scheme is no secret.
         for scheme in [&b"basic "[..], b"bearer ", b"token ", b"digest ", b"negotiate ", b"apikey "]

@@ -9,10 +9,9 @@ use super::Pager;
 use super::loaded::Loaded;
 use crate::catalogue::Volume;
 use crate::page::{Goal, Sought};
-use crate::place::{ChunkKey, Place};
+use crate::place::{CHUNK, ChunkKey, Place};
 use crate::survey::Lines;
 use crate::tally::Tally;
-use crate::text::CHUNK;
 
 impl Pager {
     /// The next line behind or before a place that is what is sought.
