@@ -6,8 +6,9 @@ use crate::run_command::{number, summary, tapped};
 use crate::support::capture::{self, Line};
 use crate::support::compile::compile;
 use crate::support::difference::{Order, difference};
-use crate::support::running::lines;
-use crate::support::workspace::Workspace;
+use crate::support::running::{Streams, lines, run};
+use crate::support::small_disk::on_small_disk;
+use crate::support::workspace::{Workspace, logtap};
 
 const FLAGS: [&str; 2] = ["-O1", "-pthread"];
 
@@ -53,6 +54,43 @@ fn what_finds_no_room_is_counted_and_marked_at_its_place() {
     let bytes = number(&summary, "/total/bytes") + number(&summary, "/total/lost_bytes");
     assert_eq!(bytes, written, "bytes; {summary:#}");
     assert!(captured.iter().any(is_gap), "no gap entry marks the place");
+}
+
+#[test]
+fn a_full_disk_holds_a_program_up_once_and_all_is_there_or_counted() {
+    let workspace = Workspace::new();
+    let (disk, copy) = (workspace.directory("disk"), workspace.join("copy"));
+    // More than the disk and the ring take, in a thousand writes. If each of those that find no room waited, it would
+    // take a quarter of an hour. Then there is room again.
+    let program = format!(
+        "LLT_ON_FULL=wait:3000 seq -f %0199.0f 20000; rm '{}/other'; echo there is room again",
+        disk.display()
+    );
+    let script = format!(
+        "head -c 6000000 /dev/zero >'{disk}/other'; '{}' run --summary s.json --dir '{disk}/capture' \
+         -- sh -c \"{program}\"; code=$?; cp -r '{disk}/capture' '{}'; exit $code",
+        logtap().display(),
+        copy.display(),
+        disk = disk.display(),
+    );
+    let Some(small) = on_small_disk(&disk, "8m", &script) else { return };
+    let outcome = run(small, Streams::Pipes, workspace.path(), &[]);
+    assert!(outcome.status.success(), "{outcome:?}");
+    let shown = lines(&outcome.stdout);
+    assert_eq!(shown.len(), 20_001);
+    let said = String::from_utf8(outcome.stderr).expect("text");
+    assert!(said.contains("logtap: warning: lines wait to be stored: failed to write"), "{said}");
+    assert!(said.contains("No space left on device") && said.contains("free some space"), "{said}");
+
+    let summary = summary(&workspace.join("s.json"));
+    assert!(number(&summary, "/total/lost_records") > 0, "{summary:#}");
+    let bytes = number(&summary, "/total/bytes") + number(&summary, "/total/lost_bytes");
+    assert_eq!(bytes, outcome.stdout.len() as u64, "{summary:#}");
+    assert_eq!(number(&summary, "/undelivered_lines"), 0, "{summary:#}");
+    let captured = capture::read(&copy);
+    assert_eq!(captured.len() as u64, number(&summary, "/total/lines"));
+    assert!(captured.iter().any(is_gap), "no gap entry marks the place");
+    assert!(captured.iter().any(|line| line.text == b"there is room again"));
 }
 
 #[test]

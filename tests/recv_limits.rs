@@ -2,32 +2,15 @@
 //! told, and that every acknowledged line is there.
 
 use std::path::Path;
-use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::support::machine::{require, skip};
+use crate::support::machine::require;
 use crate::support::pushing::{push, request};
 use crate::support::receiving::{lines, metadata, push_many, receiver, said, stored};
 use crate::support::running::{Service, free_port};
+use crate::support::small_disk::on_small_disk;
 use crate::support::workspace::{Workspace, command, logtap};
-
-/// A directory on a file system of one megabyte, in a mount namespace of its own, as commands that are
-/// to be run there. `None` where the system does not allow that to anybody.
-fn on_small_disk(directory: &Path, script: &str) -> Option<Command> {
-    let unshare = require("unshare")?;
-    let begin = format!("mount -t tmpfs -o size=1m none '{}'", directory.display());
-    let mut probe = command(&unshare);
-    let allowed =
-        probe.args(["-Urm", "sh", "-c", &begin]).output().is_ok_and(|o| o.status.success());
-    if !allowed {
-        skip("no mount namespaces for this user");
-        return None;
-    }
-    let mut small = command(unshare);
-    small.args(["-Urm", "sh", "-c", &format!("{begin} && {script}")]);
-    Some(small)
-}
 
 #[test]
 fn a_full_disk_puts_senders_off_and_says_why() {
@@ -43,7 +26,7 @@ fn a_full_disk_puts_senders_off_and_says_why() {
         disk.display(),
         copy.display()
     );
-    let Some(small) = on_small_disk(&disk, &script) else { return };
+    let Some(small) = on_small_disk(&disk, "1m", &script) else { return };
     let service = Service::start(small, Path::new("/"));
     service.wait_for_port(port);
     let (acknowledged, refused) = push_many(port, 400);

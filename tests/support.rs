@@ -22,5 +22,7 @@ pub(crate) mod receiving;
 pub(crate) mod running;
 /// Sources of numbered lines at full speed, and a receiver for them.
 pub(crate) mod senders;
+/// A disk that is soon full.
+pub(crate) mod small_disk;
 /// A fresh directory per test, and the `logtap` command.
 pub(crate) mod workspace;

@@ -165,6 +165,11 @@ impl TapDirectory {
         self.control.put(control::LEASE_OFFSET, &lease.to_ne_bytes())
     }
 
+    /// Tells the writers that there is room now for which it is worth while to wait.
+    pub(crate) fn made_room(&self, now: u64) -> io::Result<()> {
+        self.control.put(control::MADE_ROOM_OFFSET, &now.to_ne_bytes())
+    }
+
     /// What writers without a ring lost: records and bytes.
     pub(crate) fn unringed_losses(&self) -> io::Result<(u64, u64)> {
         self.control.losses()

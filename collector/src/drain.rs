@@ -401,7 +401,9 @@ impl Drain {
 
     /// Lets go of what is safe.
     fn take_back(&mut self) {
+        let mut made_room = false;
         while let Some(mut chunk) = self.outlet.safe() {
+            made_room |= !chunk.bytes.is_empty();
             for release in chunk.releases.drain(..) {
                 match release {
                     Release::Tail { ring, lane, position } => {
@@ -415,6 +417,9 @@ impl Drain {
                 }
             }
             self.outlet.recycle(chunk);
+        }
+        if made_room && let Err(error) = self.directory.made_room(monotonic()) {
+            self.say_of_control(&error);
         }
     }
 

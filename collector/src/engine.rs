@@ -71,6 +71,7 @@ impl Collector {
         // Whoever is started from now on may rely on this collector, for example to suppress its first line.
         directory
             .beat(0, monotonic())
+            .and_then(|()| directory.made_room(monotonic()))
             .map_err(CollectorError::directory("write the control page of", directory.path()))?;
         let drain = Drain::new(
             directory,

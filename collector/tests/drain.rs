@@ -1,6 +1,7 @@
 //! Everything that was written comes out once, in order, or is counted.
 
 use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use logtap_collector::{Collector, TapDirectory};
@@ -205,6 +206,30 @@ fn a_refused_batch_is_dropped_and_counted() {
     writer.write_waiting(7, SLOT_STDOUT, b"good\n");
     wait_until(|| sink.texts() == ["good"]);
     assert_eq!(sink.lines()[0].number, 2);
+    drop(writer);
+    collector.stop(STOP);
+}
+
+#[test]
+fn waiting_is_in_vain_while_the_sink_refuses_and_no_longer() {
+    let parent = memory();
+    let sink = MemorySink::default();
+    sink.fail(u32::MAX);
+    let collector = Collector::start(config(&parent), Box::new(sink.clone())).unwrap();
+    let writer = Writer::new(&parent.path().join("tap"), STARTER);
+    let page = writer.page;
+    writer.write_waiting(7, SLOT_STDOUT, b"one\n");
+    wait_until(|| {
+        // Until all is let go of that went before the line.
+        page.say_in_vain(page.collector.made_room.load(Ordering::Relaxed));
+        let retries = collector.counts().retries;
+        wait_until(|| collector.counts().retries > retries);
+        page.is_waiting_in_vain()
+    });
+    assert_eq!(sink.texts(), [""; 0]);
+    sink.fail(0);
+    wait_until(|| !page.is_waiting_in_vain());
+    assert_eq!(sink.texts(), ["one"]);
     drop(writer);
     collector.stop(STOP);
 }

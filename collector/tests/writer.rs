@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use logtap_wire::control::{self, ControlPage};
 use logtap_wire::ring::writer::{NoRoom, Part, Ring, Write};
@@ -20,7 +20,7 @@ pub(crate) struct Writer {
     base: *mut u8,
     size: usize,
     control: *mut u8,
-    tickets: &'static AtomicU64,
+    pub(crate) page: &'static ControlPage,
     /// Holds the lock, as the mapping does in a process that has closed the file.
     _lock: OwnedFd,
 }
@@ -94,7 +94,7 @@ impl Writer {
         let page = unsafe { &*control.cast::<ControlPage>() };
         let path = directory.join(format!("{name}.ring"));
         std::fs::rename(&temporary, &path).unwrap();
-        Self { ring, path, base, size, control, tickets: &page.ticket.next, _lock: file }
+        Self { ring, path, base, size, control, page, _lock: file }
     }
 
     /// Writes to a stream as process `pid`. False where the ring had no room: counted as lost.
@@ -111,7 +111,7 @@ impl Writer {
         let parts = [Part { base: text.as_ptr(), length: text.len() }];
         let write =
             Write { slot, flags: 0, pid, holder: pid, time: 0, parts: &parts, length: text.len() };
-        self.ring.put(self.tickets, pid, &write)
+        self.ring.put(&self.page.ticket.next, pid, &write)
     }
 
     /// Writes and waits for room as long as it takes.
@@ -123,7 +123,7 @@ impl Writer {
 
     /// Takes a ticket and writes nothing, as a writer that dies in a hook.
     pub(crate) fn waste_ticket(&self) {
-        self.tickets.fetch_add(1, Ordering::Relaxed);
+        self.page.ticket.next.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -131,7 +131,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         // SAFETY: the mapping of `new`; the ring is not used after this.
         unsafe { rustix::mm::munmap(self.base.cast(), self.size) }.unwrap();
-        // SAFETY: as above; `tickets` ends with `self`.
+        // SAFETY: as above; `page` ends with `self`.
         unsafe { rustix::mm::munmap(self.control.cast(), control::CONTROL_SIZE) }.unwrap();
     }
 }

@@ -189,6 +189,9 @@ struct LOGTAP_ALIGNED(128) logtap_totals {
   LOGTAP_AtomicU64 lost_records;
   // Bytes lost by writers that have no ring.
   LOGTAP_AtomicU64 lost_bytes;
+  // The [`Collector::made_room`] during which writes have waited for room and found none. As long as that has not
+  // moved, nobody waits again.
+  LOGTAP_AtomicU64 waited_in_vain;
 };
 
 // Words kept by the collector.
@@ -198,6 +201,9 @@ struct LOGTAP_ALIGNED(128) logtap_collector {
   uint32_t reserved;
   // `CLOCK_MONOTONIC` nanoseconds of the collector's last sign of life.
   LOGTAP_AtomicU64 lease;
+  // `CLOCK_MONOTONIC` nanoseconds at which the collector last let go of something that was read, so that there is
+  // room. 0 by a collector that does not say.
+  LOGTAP_AtomicU64 made_room;
 };
 
 // The layout of the page.

@@ -57,7 +57,7 @@ pub(crate) fn send(stream: Stream, write: &Write<'_>) {
                 [path.as_ptr() as usize, path.len()],
                 [part.base as usize + at, length],
             ];
-            let sent = crate::tap::with_patience(|| {
+            let sent = crate::patience::with_patience(|| {
                 // No handler jumps out while a descriptor is open.
                 let _signals = syscall::streams::SignalsHeld::new();
                 syscall::send_datagram(socket.bytes(), &pieces)

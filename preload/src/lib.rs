@@ -56,6 +56,7 @@ mod files;
 mod frames;
 mod hooks;
 mod original;
+mod patience;
 mod rings;
 #[cfg(panic = "abort")]
 mod runtime;

@@ -5,11 +5,11 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use logtap_wire::control::ControlPage;
 use logtap_wire::record::{FLAG_NOTE, FLAG_SUPPRESSED, Note, size_of_record};
 use logtap_wire::ring::writer::{NoRoom, Part, Ring, Write};
-use logtap_wire::ring::{LEASE_NANOSECONDS, SLOT_STDERR, SLOT_STDOUT, STATE_RETIRED};
-use logtap_wire::settings::OnFull;
+use logtap_wire::ring::{SLOT_STDERR, SLOT_STDOUT, STATE_RETIRED};
 
 use crate::descriptors::{self, Class, Stream};
-use crate::syscall::{self, OrIgnore as _};
+use crate::patience::{is_fresh, with_patience};
+use crate::syscall::OrIgnore as _;
 use crate::{clock, files, frames, rings, state, targets};
 
 /// A process that has written so many bytes through the starter ring gets a full one, before the starter runs over.
@@ -227,37 +227,6 @@ fn stream_through(control: &ControlPage, ring: &Ring, write: &Write<'_>) {
     }
 }
 
-/// Tries until it works, or the patience that the user asked for ends, or nobody is there to make room.
-/// The closure says `Err(true)` where trying again may help.
-pub(crate) fn with_patience(mut attempt: impl FnMut() -> Result<(), bool>) -> bool {
-    match attempt() {
-        Ok(()) => return true,
-        Err(false) => return false,
-        Err(true) => {}
-    }
-    let OnFull::Wait(milliseconds) = state::on_full() else { return false };
-    let Some(control) = state::control() else { return false };
-    let mut left = u64::from(milliseconds) * 1_000_000;
-    let mut pause = 20_000;
-    while left > 0 && state::may_call() && is_collector_alive(control) {
-        let pause_now = pause.min(left);
-        syscall::sleep(pause_now);
-        left -= pause_now;
-        pause = (pause * 2).min(1_000_000);
-        match attempt() {
-            Ok(()) => return true,
-            Err(false) => return false,
-            Err(true) => {}
-        }
-    }
-    false
-}
-
-/// Whether the collector gave a sign of life within the lease.
-fn is_collector_alive(control: &ControlPage) -> bool {
-    is_fresh(control.collector.lease.load(Ordering::Relaxed), clock::monotonic())
-}
-
 /// Whether the collector takes care of this ring. One that it has not met yet counts as taken care of while the
 /// collector lives at all.
 #[inline(always)]
@@ -270,10 +239,4 @@ fn is_lease_fresh(control: &ControlPage, ring: &Ring, now: u64) -> bool {
         0 => is_fresh(control.collector.lease.load(Ordering::Relaxed), now),
         lease => is_fresh(lease, now),
     }
-}
-
-#[inline(always)]
-fn is_fresh(lease: u64, now: u64) -> bool {
-    // A lease from the future is another boot's or another time namespace's.
-    lease != 0 && now != 0 && lease <= now + LEASE_NANOSECONDS && now < lease + LEASE_NANOSECONDS
 }

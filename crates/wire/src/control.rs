@@ -3,7 +3,7 @@
 //! Writers are other people's processes: the collector takes nothing on this page as true.
 
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// First eight bytes of a control page.
 pub const CONTROL_MAGIC: u64 = 0x3143706174676f6c;
@@ -50,6 +50,9 @@ pub struct Totals {
     pub lost_records: AtomicU64,
     /// Bytes lost by writers that have no ring.
     pub lost_bytes: AtomicU64,
+    /// The [`Collector::made_room`] during which writes have waited for room and found none. As long as that has not
+    /// moved, nobody waits again.
+    pub waited_in_vain: AtomicU64,
 }
 
 /// Words kept by the collector.
@@ -60,6 +63,24 @@ pub struct Collector {
     reserved: u32,
     /// `CLOCK_MONOTONIC` nanoseconds of the collector's last sign of life.
     pub lease: AtomicU64,
+    /// `CLOCK_MONOTONIC` nanoseconds at which the collector last let go of something that was read, so that there is
+    /// room. 0 by a collector that does not say.
+    pub made_room: AtomicU64,
+}
+
+impl ControlPage {
+    /// Whether waiting for room is known to be pointless: writes have waited since the collector made some.
+    pub fn is_waiting_in_vain(&self) -> bool {
+        let room = self.collector.made_room.load(Ordering::Relaxed);
+        room != 0 && self.totals.waited_in_vain.load(Ordering::Relaxed) == room
+    }
+
+    /// Says that writes have waited long enough since the collector's word was `room`. Nothing, if it has moved.
+    pub fn say_in_vain(&self, room: u64) {
+        if self.collector.made_room.load(Ordering::Relaxed) == room {
+            self.totals.waited_in_vain.store(room, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Offset of [`Ticket::next`] in the page.
@@ -74,6 +95,8 @@ pub const LOST_BYTES_OFFSET: usize = RING_BYTES_OFFSET + offset_of!(Totals, lost
 pub const EPOCH_OFFSET: usize = offset_of!(ControlPage, collector);
 /// Offset of [`Collector::lease`].
 pub const LEASE_OFFSET: usize = EPOCH_OFFSET + offset_of!(Collector, lease);
+/// Offset of [`Collector::made_room`].
+pub const MADE_ROOM_OFFSET: usize = EPOCH_OFFSET + offset_of!(Collector, made_room);
 
 const _: () = assert!(CONTROL_MAGIC == u64::from_le_bytes(*b"logtapC1"));
 const _: () = assert!(size_of::<ControlPage>() <= CONTROL_SIZE && LEASE_OFFSET == 392);
@@ -103,6 +126,42 @@ pub fn is_valid(page: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn waiting_is_in_vain_until_there_was_room_once_more() {
+        let page = ControlPage {
+            magic: CONTROL_MAGIC,
+            version: crate::VERSION,
+            ring_mode: 0o600,
+            ring_cap: DEFAULT_RING_CAP,
+            created: 0,
+            reserved: [0; 96],
+            ticket: Ticket { next: AtomicU64::new(1) },
+            totals: Totals {
+                ring_bytes: AtomicU64::new(0),
+                lost_records: AtomicU64::new(0),
+                lost_bytes: AtomicU64::new(0),
+                waited_in_vain: AtomicU64::new(0),
+            },
+            collector: Collector {
+                epoch: AtomicU32::new(0),
+                reserved: 0,
+                lease: AtomicU64::new(0),
+                made_room: AtomicU64::new(0),
+            },
+        };
+        assert!(!page.is_waiting_in_vain());
+        page.say_in_vain(0);
+        assert!(!page.is_waiting_in_vain(), "a collector that does not say is always waited for");
+        page.collector.made_room.store(7, Ordering::Relaxed);
+        assert!(!page.is_waiting_in_vain());
+        page.say_in_vain(7);
+        assert!(page.is_waiting_in_vain());
+        page.collector.made_room.store(8, Ordering::Relaxed);
+        assert!(!page.is_waiting_in_vain());
+        page.say_in_vain(7);
+        assert!(!page.is_waiting_in_vain(), "a wait that began before");
+    }
 
     #[test]
     fn a_fresh_page_is_valid_and_another_version_is_not() {

@@ -8,7 +8,8 @@ use logtap_loki::Batch;
 use logtap_recv::{Redactor, Store, StoreError};
 
 /// What helps against a full disk while the command runs.
-const MAKE_ROOM: &str = "free some space there; when shared memory is full too, the command waits";
+const MAKE_ROOM: &str = "free some space there; when shared memory is full too, the command waits for some seconds, and \
+                         then goes on while lines are lost and counted";
 
 /// Hands batches to a store by a function call.
 pub(crate) struct CaptureSink(pub(crate) Arc<Store>);
