@@ -2,7 +2,6 @@
 //! lines are safe.
 
 use crate::operation::RingId;
-use crate::spool::Adoption;
 
 /// A chunk is sent on when it has so many bytes.
 pub(crate) const CHUNK_SIZE: usize = 256 << 10;
@@ -18,6 +17,20 @@ pub(crate) struct Chunk {
     pub(crate) adoptions: Vec<Adoption>,
     /// What may be let go of once they are safe.
     pub(crate) releases: Vec<Release>,
+}
+
+/// A ring whose operations begin, or go on in this segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Adoption {
+    pub(crate) ring: RingId,
+    /// When the ring was made, as its maker says; with the name it tells rings apart.
+    pub(crate) created: u64,
+    /// Its end was told; only its file may still be there.
+    pub(crate) ended: bool,
+    /// Its file's name; empty for a source that is no file.
+    pub(crate) name: String,
+    /// Positions of its lanes.
+    pub(crate) tails: Vec<u64>,
 }
 
 /// Something in a ring that is not needed any more.

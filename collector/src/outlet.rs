@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
-use crate::chunk::Chunk;
+use crate::chunk::{Adoption, Chunk};
 use crate::operation::RingId;
 use crate::shared::Shared;
-use crate::spool::{Adoption, SpoolWriter};
+use crate::spool::SpoolWriter;
 
 /// Chunks on their way to the push thread.
 pub(crate) const QUEUE: usize = 64;

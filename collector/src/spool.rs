@@ -34,7 +34,7 @@ use std::time::Duration;
 use rustix::fs::FlockOperation;
 
 pub(crate) use reader::{FirstState, SpoolNext, SpoolReader};
-pub(crate) use ring_table::{Adoption, RingTable};
+pub(crate) use ring_table::RingTable;
 pub(crate) use writer::SpoolWriter;
 
 use crate::config::{LineRules, SpoolConfig};
@@ -215,7 +215,7 @@ fn recover(directory: &Path, segments: &[u64]) -> Result<Recovered, CollectorErr
         let length = file.metadata().map_err(failed("open", &path))?.len();
         let mut walk = Walk::new(&file, length);
         while let Some(frame) = walk.next().map_err(failed("read", &path))? {
-            found.table.apply(&frame);
+            found.table.note(&frame.adoptions, &frame.releases, frame.next_ring);
         }
         let good = walk.offset();
         if good < length || good < SEGMENT_HEADER {

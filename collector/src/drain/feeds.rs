@@ -2,10 +2,9 @@
 
 use super::{Drain, Item, MAX_WAITING_FRAMES};
 use crate::assembler::join_source;
-use crate::chunk::Release;
+use crate::chunk::{Adoption, Release};
 use crate::feeder::FeederMessage;
 use crate::operation::{Operation, Record, RingEnd};
-use crate::spool::Adoption;
 
 impl Drain {
     /// Takes what feeders have.

@@ -9,12 +9,11 @@ use logtap_wire::record::{FLAG_MORE, FLAG_NOTE, RecordHeader};
 use logtap_wire::ring::{MAX_STREAMS, StreamKind};
 
 use crate::account::OTHER_FILES;
-use crate::chunk::{Chunk, Release};
+use crate::chunk::{Adoption, Chunk, Release};
 use crate::events::is_worth_telling;
 use crate::merge::Place;
 use crate::operation::{FRAGMENT, LATE, MORE, Operation, Record, RingEnd, RingId};
 use crate::shared::Shared;
-use crate::spool::Adoption;
 
 /// Frames taken in one pass.
 const MAX_FRAMES: usize = 128;

@@ -5,12 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{Drain, MAX_NAMES, MAX_RINGS, Reading, SCAN_EVERY};
-use crate::chunk::{Chunk, Release};
+use crate::chunk::{Adoption, Chunk, Release};
 use crate::counts::{Hostile, MAX_LISTED};
 use crate::events::is_worth_telling;
 use crate::operation::{Operation, RingEnd, RingId};
 use crate::ring_reader::{Hostility, RingReader};
-use crate::spool::Adoption;
 
 impl Drain {
     /// Looks for new rings.

@@ -6,11 +6,11 @@ use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
 use super::{Scratch, Script};
-use crate::chunk::{Chunk, Release};
+use crate::chunk::{Adoption, Chunk, Release};
 use crate::config::{LineRules, SpoolConfig};
 use crate::labels::LabelRules;
 use crate::resume;
-use crate::spool::{Adoption, Spool, SpoolNext};
+use crate::spool::{Spool, SpoolNext};
 
 /// So large that some segments are begun, and so small that one input fills it.
 const SIZE: u64 = 16 << 10;

@@ -2,48 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::segment::Frame;
-use crate::chunk::Release;
-use crate::operation::{Cursor, RingId};
+use crate::chunk::{Adoption, Release};
+use crate::operation::RingId;
 
 /// Most lanes of a ring that are believed.
-const MAX_LANES: u32 = 64;
-
-/// A ring whose operations begin, or go on in this segment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Adoption {
-    pub(crate) ring: RingId,
-    /// When the ring was made, as its maker says; with the name it tells rings apart.
-    pub(crate) created: u64,
-    /// Its end was told; only its file may still be there.
-    pub(crate) ended: bool,
-    /// Its file's name; empty for a source that is no file.
-    pub(crate) name: String,
-    /// Positions of its lanes.
-    pub(crate) tails: Vec<u64>,
-}
-
-impl Adoption {
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.ring.to_le_bytes());
-        out.extend_from_slice(&self.created.to_le_bytes());
-        out.push(u8::from(self.ended));
-        out.extend_from_slice(&(self.name.len() as u32).to_le_bytes());
-        out.extend_from_slice(self.name.as_bytes());
-        out.extend_from_slice(&(self.tails.len() as u32).to_le_bytes());
-        for tail in &self.tails {
-            out.extend_from_slice(&tail.to_le_bytes());
-        }
-    }
-
-    pub(super) fn read(from: &mut Cursor<'_>) -> Option<Self> {
-        let (ring, created, ended) = (from.u32()?, from.u64()?, from.u8()? != 0);
-        let name = String::from_utf8_lossy(from.bytes()?).into_owned();
-        let lanes = from.u32().filter(|&lanes| lanes <= MAX_LANES)?;
-        let tails = (0..lanes).map(|_| from.u64()).collect::<Option<_>>()?;
-        Some(Self { ring, created, ended, name, tails })
-    }
-}
+pub(super) const MAX_LANES: u32 = 64;
 
 /// All rings whose operations are in the spool.
 #[derive(Clone, Debug, Default)]
@@ -58,12 +21,7 @@ impl RingTable {
         self.next_ring.max(1)
     }
 
-    /// Learns what a frame tells.
-    pub(super) fn apply(&mut self, frame: &Frame) {
-        self.note(&frame.adoptions, &frame.releases, frame.next_ring);
-    }
-
-    /// Learns what a chunk tells.
+    /// Learns what a chunk tells, or a frame that was one.
     pub(super) fn note(&mut self, adoptions: &[Adoption], releases: &[Release], next_ring: RingId) {
         self.next_ring = self.next_ring.max(next_ring);
         for adoption in adoptions {

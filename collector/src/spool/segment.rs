@@ -13,8 +13,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use super::ring_table::Adoption;
-use crate::chunk::{Chunk, Release};
+use super::ring_table::MAX_LANES;
+use crate::chunk::{Adoption, Chunk, Release};
 use crate::operation::{Cursor, RingId};
 
 /// Bytes before the first frame.
@@ -55,7 +55,7 @@ pub(super) fn write_frame(out: &mut Vec<u8>, chunk: &Chunk, next_ring: RingId) {
     out.extend_from_slice(&(chunk.adoptions.len() as u32).to_le_bytes());
     out.extend_from_slice(&(chunk.releases.len() as u32).to_le_bytes());
     for adoption in &chunk.adoptions {
-        adoption.write(out);
+        write_adoption(out, adoption);
     }
     for release in &chunk.releases {
         let (kind, ring, lane, position) = match *release {
@@ -152,7 +152,7 @@ fn parse(body: &[u8]) -> Option<Frame> {
     let mut frame = Frame { now: from.i64()?, next_ring: from.u32()?, ..Frame::default() };
     let (adoptions, releases) = (from.u32()?, from.u32()?);
     for _ in 0..adoptions {
-        frame.adoptions.push(Adoption::read(&mut from)?);
+        frame.adoptions.push(read_adoption(&mut from)?);
     }
     for _ in 0..releases {
         let kind = from.u8()?;
@@ -166,6 +166,27 @@ fn parse(body: &[u8]) -> Option<Frame> {
     }
     frame.bytes = from.rest.to_vec();
     Some(frame)
+}
+
+fn write_adoption(out: &mut Vec<u8>, adoption: &Adoption) {
+    let Adoption { ring, created, ended, name, tails } = adoption;
+    out.extend_from_slice(&ring.to_le_bytes());
+    out.extend_from_slice(&created.to_le_bytes());
+    out.push(u8::from(*ended));
+    out.extend_from_slice(&(name.len() as u32).to_le_bytes());
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(&(tails.len() as u32).to_le_bytes());
+    for tail in tails {
+        out.extend_from_slice(&tail.to_le_bytes());
+    }
+}
+
+fn read_adoption(from: &mut Cursor<'_>) -> Option<Adoption> {
+    let (ring, created, ended) = (from.u32()?, from.u64()?, from.u8()? != 0);
+    let name = String::from_utf8_lossy(from.bytes()?).into_owned();
+    let lanes = from.u32().filter(|&lanes| lanes <= MAX_LANES)?;
+    let tails = (0..lanes).map(|_| from.u64()).collect::<Option<_>>()?;
+    Some(Adoption { ring, created, ended, name, tails })
 }
 
 /// Tells whole bytes from cut-off, zeroed or exchanged ones. Not meant against anybody's intent.

@@ -1,7 +1,7 @@
 //! Both ends together, and what a crash leaves.
 
 use super::*;
-use crate::chunk::{Chunk, Release};
+use crate::chunk::{Adoption, Chunk, Release};
 
 fn config(directory: &Path, size: u64) -> SpoolConfig {
     SpoolConfig { directory: directory.join("spool"), size }

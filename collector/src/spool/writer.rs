@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::ring_table::{Adoption, RingTable};
+use super::ring_table::RingTable;
 use super::segment::{SEGMENT_HEADER, segment_header, write_frame};
 use super::{Between, End, Recovered, failed, segment_path};
-use crate::chunk::Chunk;
+use crate::chunk::{Adoption, Chunk};
 use crate::error::CollectorError;
 use crate::operation::RingId;
 use crate::shared::locked;
