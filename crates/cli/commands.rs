@@ -8,6 +8,8 @@ pub(crate) mod grep;
 pub(crate) mod inject;
 pub(crate) mod inspect;
 pub(crate) mod library;
+mod place;
+mod processes;
 pub(crate) mod recv;
 pub(crate) mod redact;
 pub(crate) mod run;

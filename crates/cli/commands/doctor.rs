@@ -18,7 +18,7 @@ use logtap_units::show::{plural, size};
 use serde::Serialize;
 
 use crate::commands::Ending;
-use crate::commands::run::place;
+use crate::commands::place;
 use crate::failure::{CommandError, Kind};
 use crate::output::Printer;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use logtap_embedded::InstallError;
 
 use crate::commands::Ending;
-use crate::commands::run::place;
+use crate::commands::place;
 use crate::failure::{CommandError, Kind};
 use crate::output::Printer;
 

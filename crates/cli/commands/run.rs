@@ -11,9 +11,7 @@ mod fallback;
 mod follow;
 mod follow_thread;
 mod live;
-pub(crate) mod place;
 mod preload;
-mod processes;
 mod receiver;
 mod settings;
 mod spawn;
@@ -35,7 +33,7 @@ use self::receiver::{Closed, Opened};
 use self::settings::{Settings, Told};
 use self::spawn::Signals;
 use self::summary::{Story, Way};
-use crate::commands::Ending;
+use crate::commands::{Ending, processes};
 use crate::failure::CommandError;
 use crate::output::Printer;
 

@@ -11,13 +11,13 @@ use super::descendants::Watcher;
 use super::follow_thread::FedFiles;
 use super::live::Live;
 use super::preload::Ground;
-use super::processes;
 use super::receiver::Receiver;
 use super::settings::Settings;
 use super::spawn::{Plan, Signals, spawn};
 use super::target::{Target, not_started};
 use super::wait::{Rest, linger, supervise};
 use crate::commands::Ending;
+use crate::commands::processes;
 use crate::failure::CommandError;
 
 /// Runs the command to its end and until no ring is held, within the time to linger.

@@ -14,7 +14,7 @@ use logtap_program::{Caller, Preloadable, Reason, examine, search};
 use logtap_wire::identity::{Identity, Recognise, Streams};
 use serde::Serialize;
 
-use super::processes::{self, ProcessId};
+use crate::commands::processes::{self, ProcessId};
 
 /// Time between the first looks, and between later ones.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);

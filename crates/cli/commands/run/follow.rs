@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use logtap_wire::identity::Identity;
 use logtap_wire::pattern;
 
-use super::processes;
+use crate::commands::processes;
 
 /// Most files that are followed at one time.
 const FILE_LIMIT: usize = 1000;

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use logtap_wire::identity::{Recognise, Streams};
 use logtap_wire::settings as names;
 
-use super::place::{self, Place};
-use super::processes;
 use super::settings::{Settings, preload_list};
 use super::spawn::was_closed;
+use crate::commands::place::{self, Place};
+use crate::commands::processes;
 use crate::failure::{CommandError, Kind};
 
 /// Permissions of the tap directory: for one user, or for all that root's command may become.
