@@ -6,6 +6,8 @@ mod typing;
 
 /// Job control: Ctrl-C, Ctrl-Z, background.
 mod jobs;
+/// Pushing to who asks for TLS, certificates, tokens and passwords.
+mod pushing;
 /// Inspect and grep, and which capture they mean.
 mod reading;
 /// Why a receiver does not start, or nothing reaches it.

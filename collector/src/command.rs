@@ -1,5 +1,7 @@
 //! The collector as a command: `logtap-collector`, and `logtap collector`, which is the same.
 
+mod access;
+
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -11,11 +13,12 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing_subscriber::EnvFilter;
 
+pub use self::access::AccessArgs;
 use crate::config::{BatchRules, Config, LineRules, MIN_SPOOL_SIZE, SpoolConfig};
 use crate::engine::Collector;
 use crate::error::CollectorError;
 use crate::sink::Sink;
-use crate::sinks::{Auth, JsonLines, LokiConfig, LokiSink, PushFormat, TcpLines};
+use crate::sinks::{JsonLines, LokiConfig, LokiSink, PushFormat, TcpLines};
 
 /// How long the last lines may take after a signal.
 const DRAIN_WITHIN: Duration = Duration::from_secs(2);
@@ -75,21 +78,6 @@ pub struct CollectorArgs {
     /// How batches are encoded
     #[arg(long, value_enum, default_value_t = Format::Protobuf)]
     pub format: Format,
-    /// Tenant, sent as X-Scope-OrgID
-    #[arg(long, value_name = "ID", env = "LOGTAP_TENANT")]
-    pub tenant: Option<String>,
-    /// User for basic authentication; the password comes from LOGTAP_PASSWORD
-    #[arg(long, value_name = "NAME", env = "LOGTAP_USER", requires = "password")]
-    pub user: Option<String>,
-    /// Password of --user; better given as LOGTAP_PASSWORD, because others can read a command line
-    #[arg(long, value_name = "PASSWORD", env = "LOGTAP_PASSWORD", hide_env_values = true)]
-    pub password: Option<String>,
-    /// File with a bearer token
-    #[arg(long, value_name = "FILE", env = "LOGTAP_TOKEN_FILE", conflicts_with = "user")]
-    pub token_file: Option<PathBuf>,
-    /// File with certificates in PEM form to trust beside the system's
-    #[arg(long, value_name = "FILE", env = "LOGTAP_CA")]
-    pub ca: Option<PathBuf>,
     /// Longest time for one push, up to 1h
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = push_timeout)]
     pub timeout: Duration,
@@ -105,6 +93,9 @@ pub struct CollectorArgs {
     /// Do not look for a level in each line
     #[arg(long)]
     pub no_level: bool,
+    /// How a push gets in
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 /// How batches are encoded.
@@ -223,6 +214,12 @@ impl CollectorArgs {
     }
 
     fn sink(&self) -> Result<Box<dyn Sink>, CollectorError> {
+        let is_pushed = self.to != "-" && !self.to.starts_with("tcp://");
+        if let (false, Some(flag)) = (is_pushed, self.access.typed()) {
+            let reason = format!("`{flag}` is for pushes over HTTP, which `{}` is not", self.to);
+            let remedy = "leave it out, or push to http://HOST:PORT or https://...";
+            return Err(CollectorError::Access { reason, remedy });
+        }
         if self.to == "-" {
             return Ok(Box::new(JsonLines::new(io::stdout())));
         }
@@ -239,17 +236,8 @@ impl CollectorArgs {
             Format::Protobuf => PushFormat::Protobuf,
             Format::Json => PushFormat::Json,
         };
-        loki.tenant.clone_from(&self.tenant);
-        loki.ca.clone_from(&self.ca);
         loki.timeout = self.timeout;
-        if let (Some(user), Some(password)) = (&self.user, &self.password) {
-            loki.auth = Auth::Basic { user: user.clone(), password: password.clone() };
-        }
-        if let Some(path) = &self.token_file {
-            let token = std::fs::read_to_string(path)
-                .map_err(|source| CollectorError::File { path: path.clone(), source })?;
-            loki.auth = Auth::Bearer(token.trim().to_owned());
-        }
+        self.access.apply(&mut loki)?;
         Ok(Box::new(LokiSink::new(loki)?))
     }
 }
@@ -337,13 +325,15 @@ mod tests {
     #[test]
     fn an_error_is_one_line_and_its_remedy_another() {
         let args = parse(&["--token-file", "/nonexistent"]).unwrap();
-        let mut args = CollectorArgs { to: "http://x".to_owned(), ..args };
+        let told = args.sink().map(|_| ()).unwrap_err();
+        assert!(told.to_string().starts_with("`--token-file` is for pushes over HTTP"), "{told}");
+        let args = CollectorArgs { to: "http://x".to_owned(), ..args };
         let Err(error) = args.sink() else { panic!("there is no such file") };
         assert!(error.with_causes().starts_with("failed to read `/nonexistent`: No such file"));
         assert!(!error.with_causes().contains("hint"));
         assert!(explain(&error).ends_with("\nhint: name a readable file"));
         assert_eq!(error.exit_code(), 3);
-        args.token_file = None;
+        let args = CollectorArgs { access: AccessArgs::default(), ..args };
         assert!(args.sink().is_ok());
     }
 
@@ -361,7 +351,6 @@ mod tests {
             ["--line-timeout", "soon"],
             ["--timeout", "500ms"],
             ["--ring-cap", "0"],
-            ["--user", "me"],
         ] {
             assert!(parse(&bad).is_err(), "{bad:?}");
         }

@@ -33,6 +33,8 @@ pub enum CollectorError {
     Thread(#[source] io::Error),
     #[error("failed to set up the sink: {reason}")]
     Sink { reason: String },
+    #[error("{reason}")]
+    Access { reason: String, remedy: &'static str },
     #[error("there is no certificate in `{path}`")]
     NoCertificate { path: PathBuf },
     #[error("failed to read `{path}`")]
@@ -80,6 +82,7 @@ impl CollectorError {
             Self::Sink { .. } => {
                 "--to takes http://HOST:PORT or https://..., tcp://HOST:PORT, or - for standard output"
             }
+            Self::Access { remedy, .. } => remedy,
             Self::NoCertificate { .. } => {
                 "--ca names a file in PEM form (`-----BEGIN CERTIFICATE-----`)"
             }
@@ -104,6 +107,7 @@ impl CollectorError {
             | Self::ReservedLabel { .. }
             | Self::SpoolTooSmall { .. }
             | Self::NotMemory { .. }
+            | Self::Access { .. }
             | Self::NoCertificate { .. }
             | Self::Sink { .. } => 2,
             Self::Unsafe { .. } => 4,

@@ -5,5 +5,5 @@ mod loki;
 mod tcp;
 
 pub use json_lines::JsonLines;
-pub use loki::{Auth, LokiConfig, LokiSink, PushFormat};
+pub use loki::{Auth, ClientCertificate, LokiConfig, LokiSink, PushFormat};
 pub use tcp::TcpLines;

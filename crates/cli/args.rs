@@ -27,7 +27,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    Run(commands::run::RunArgs),
+    Run(Box<commands::run::RunArgs>),
     Recv(Box<commands::recv::RecvArgs>),
     Collector(Box<logtap_collector::command::CollectorArgs>),
     Inspect(commands::inspect::InspectArgs),

@@ -4,14 +4,14 @@
 //! server calls invalid is refused for ever; missing rights and wrong paths can be put right while the
 //! lines wait.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use logtap_loki::{
     Batch, LINES_HEADER, SOURCE_HEADER, compress_snappy, encode_push, encode_push_json,
 };
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Certificate, Client, Response, Url, redirect};
+use reqwest::{Certificate, Client, Identity, Response, Url, redirect};
 
 use crate::error::CollectorError;
 use crate::sink::{PushError, Sink};
@@ -22,6 +22,11 @@ const PUSH_PATH: &str = "/loki/api/v1/push";
 const MAX_REASON: usize = 1024;
 /// How long a connection may take to come about.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// What helps where the server does not let us in.
+const WHO_PUSHES: &str = "; --token-file, or --user with a password, says who pushes";
+/// What helps where we do not let the server be one.
+const WHOM_TO_TRUST: &str = "; --ca names a file with the certificate to trust";
 
 /// Where and how to push.
 #[derive(Clone, Debug)]
@@ -38,6 +43,17 @@ pub struct LokiConfig {
     pub timeout: Duration,
     /// Certificates in PEM form to trust beside the system's.
     pub ca: Option<PathBuf>,
+    /// What a server gets that asks for a certificate.
+    pub certificate: Option<ClientCertificate>,
+}
+
+/// A certificate of our own, and its key: files in PEM form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate and those that lead to its root.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// How batches are encoded.
@@ -87,6 +103,7 @@ impl LokiConfig {
             auth: Auth::None,
             timeout: Duration::from_secs(30),
             ca: None,
+            certificate: None,
         }
     }
 }
@@ -106,7 +123,7 @@ pub struct LokiSink {
 impl LokiSink {
     /// Checks the configuration. Connects only when there is something to push.
     pub fn new(config: LokiConfig) -> Result<Self, CollectorError> {
-        let LokiConfig { url, format, tenant, auth, timeout, ca } = config;
+        let LokiConfig { url, format, tenant, auth, timeout, ca, certificate } = config;
         let failed = |reason: String| CollectorError::Sink { reason };
         let url = push_url(&url)?;
         // Fails only where another part of the program has installed one already.
@@ -122,8 +139,7 @@ impl LokiSink {
             client = client.no_proxy();
         }
         if let Some(path) = ca {
-            let pem = std::fs::read(&path)
-                .map_err(|source| CollectorError::File { path: path.clone(), source })?;
+            let pem = read(&path)?;
             let certificates = Certificate::from_pem_bundle(&pem)
                 .map_err(|error| failed(format!("`{}`: {}", path.display(), chain(&error))))?;
             if certificates.is_empty() {
@@ -134,7 +150,13 @@ impl LokiSink {
             // An image without certificates can still push without TLS.
             client = client.tls_certs_only([]);
         }
-        let client = client.build().map_err(|error| failed(chain(&error)))?;
+        let client = match certificate {
+            // Whether key and certificate belong together turns out when the client is made.
+            Some(own) => {
+                client.identity(identity(&own)?).build().map_err(|error| own.no_pair(&error))
+            }
+            None => client.build().map_err(|error| failed(chain(&error))),
+        }?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -192,7 +214,7 @@ impl Sink for LokiSink {
             let response = request
                 .send()
                 .await
-                .map_err(|error| PushError::Retry { reason: chain(&error), after: None })?;
+                .map_err(|error| PushError::Retry { reason: unsent(&error), after: None })?;
             judge(response).await
         })
     }
@@ -208,11 +230,32 @@ async fn judge(response: Response) -> Result<(), PushError> {
     let after = after.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
     let text = read_start(response).await;
     let text = text.trim();
-    let reason = if text.is_empty() { status.to_string() } else { format!("{status}: {text}") };
+    let mut reason = if text.is_empty() { status.to_string() } else { format!("{status}: {text}") };
+    if matches!(status.as_u16(), 401 | 403) {
+        reason.push_str(WHO_PUSHES);
+    }
     let passing = status.is_server_error()
         || status.is_redirection()
         || matches!(status.as_u16(), 401 | 403 | 404 | 407 | 408 | 425 | 429);
     Err(if passing { PushError::Retry { reason, after } } else { PushError::Refused { reason } })
+}
+
+/// Why nothing could be sent, and what helps where that is known.
+fn unsent(error: &(dyn std::error::Error + 'static)) -> String {
+    let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+    let is_unknown = std::iter::successors(Some(error), |error| cause(*error))
+        .any(|error| error.downcast_ref() == Some(&unknown));
+    chain(error) + if is_unknown { WHOM_TO_TRUST } else { "" }
+}
+
+/// What is behind an error. An error of the system names as its cause not the error that it carries, but that one's.
+fn cause<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a (dyn std::error::Error + 'static)> {
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(carried) => Some(carried),
+        None => error.source(),
+    }
 }
 
 /// The beginning of a body, as text.
@@ -227,6 +270,31 @@ async fn read_start(mut response: Response) -> String {
     }
     bytes.truncate(MAX_REASON);
     String::from_utf8_lossy(&bytes).replace(char::is_control, " ")
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CollectorError> {
+    std::fs::read(path).map_err(|source| CollectorError::File { path: path.to_owned(), source })
+}
+
+/// The form in which the client takes certificate and key: one text.
+fn identity(own: &ClientCertificate) -> Result<Identity, CollectorError> {
+    let mut pem = read(&own.certificate)?;
+    pem.push(b'\n');
+    pem.extend(read(&own.key)?);
+    Identity::from_pem(&pem).map_err(|error| own.no_pair(&error))
+}
+
+impl ClientCertificate {
+    fn no_pair(&self, error: &dyn std::error::Error) -> CollectorError {
+        let (certificate, key) = (self.certificate.display(), self.key.display());
+        CollectorError::Access {
+            reason: format!(
+                "`{certificate}` and `{key}` are no certificate with its key: {}",
+                chain(error)
+            ),
+            remedy: "both are files in PEM form (`-----BEGIN CERTIFICATE-----`, `-----BEGIN PRIVATE KEY-----`)",
+        }
+    }
 }
 
 /// The push route of an address.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use logtap_collector::sink::Sink;
-use logtap_collector::sinks::{LokiConfig, LokiSink};
+use logtap_collector::sinks::LokiSink;
 use logtap_collector::{Collector, Config, Feeder, FeederStream, Summary};
 use logtap_recv::{Redactor, Store, StoreError, StoreOptions, WriterOptions};
 
@@ -63,8 +63,8 @@ impl Opened {
             Told::Json | Told::Nothing => |_| {},
         };
         let capture = match &settings.destination {
-            Destination::Push(address) => {
-                let sink = LokiSink::new(LokiConfig::new(address)).map_err(failed)?;
+            Destination::Push(loki) => {
+                let sink = LokiSink::new((**loki).clone()).map_err(failed)?;
                 let address = sink.address();
                 let redactor = Arc::clone(&settings.redactor);
                 let sink = Box::new(RedactingSink { sink, redactor });

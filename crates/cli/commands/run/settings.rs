@@ -10,10 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ValueEnum, ValueHint};
+use logtap_collector::command::AccessArgs;
+use logtap_collector::sinks::LokiConfig;
 use logtap_recv::Redactor;
 use logtap_units::read::{self, UnitError};
 use logtap_wire::pattern;
 
+use crate::commands::collector::failed;
 use crate::commands::redact;
 use crate::failure::{CommandError, Kind};
 
@@ -27,6 +30,7 @@ const FULL_WAIT: u32 = 10_000;
   logtap run --file '/var/log/app/*.log' -- ./legacy-app
   logtap run --redact -- ./server
   logtap run --suppress=stdout --to http://loki:3100 --label env=test -- make test
+  logtap run --to https://loki.example --ca ca.pem --token-file token -- ./server
 
 The command sees the same terminal, input and signals as without logtap, and `logtap run` ends \
 as it did. A program that cannot be preloaded (static, Go, setuid) goes through a pipe or a \
@@ -79,6 +83,8 @@ pub(crate) struct RunArgs {
     /// Print the summary as one JSON object, the last line of standard error
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    access: AccessArgs,
     /// The command and its arguments
     #[arg(
         value_name = "CMD",
@@ -112,14 +118,14 @@ pub(crate) struct Suppressed {
 }
 
 /// Where the lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Destination {
     /// The first free name here.
     NextCapture,
     /// This directory.
     Capture(PathBuf),
-    /// A Loki push address.
-    Push(String),
+    /// A Loki push address, and how to get in there.
+    Push(Box<LokiConfig>),
 }
 
 /// How the summary is told.
@@ -167,11 +173,7 @@ impl Settings {
             stderr,
             files: patterns(&args.file, &here),
             suppressed,
-            destination: match (&args.to, &args.dir) {
-                (Some(address), _) => Destination::Push(address.clone()),
-                (None, Some(directory)) => Destination::Capture(directory.clone()),
-                (None, None) => Destination::NextCapture,
-            },
+            destination: args.destination()?,
             labels,
             redactor: args.redaction.policy()?,
             on_full: match args.on_full {
@@ -187,6 +189,25 @@ impl Settings {
             summary_file: args.summary.clone(),
             command: args.command.clone(),
         })
+    }
+}
+
+impl RunArgs {
+    fn destination(&self) -> Result<Destination, CommandError> {
+        let Some(address) = &self.to else {
+            if let Some(flag) = self.access.typed() {
+                let text = format!("`{flag}` is for pushes, and nothing is pushed without `--to`");
+                return Err(CommandError::new(Kind::Run, text)
+                    .hinted("add --to URL, or leave it out: a capture here needs no access"));
+            }
+            return Ok(match &self.dir {
+                Some(directory) => Destination::Capture(directory.clone()),
+                None => Destination::NextCapture,
+            });
+        };
+        let mut loki = LokiConfig::new(address);
+        self.access.apply(&mut loki).map_err(failed)?;
+        Ok(Destination::Push(Box::new(loki)))
     }
 }
 
