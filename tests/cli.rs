@@ -16,6 +16,8 @@ mod receiving;
 mod reference;
 /// Mistakes, and what is said about them.
 mod refusals;
+/// The file of a run's summary.
+mod summary_file;
 /// What the command sees: signals, descriptors, environment.
 mod surroundings;
 /// Programs that the tap does not reach are named.

@@ -16,6 +16,7 @@ mod receiver;
 mod settings;
 mod spawn;
 mod summary;
+mod summary_file;
 mod target;
 mod uncovered;
 mod wait;
@@ -136,12 +137,12 @@ fn story(settings: &Settings, closed: Closed, watcher: Option<Watcher>) -> Story
 
 /// Tells the story. The command's ending stands, whatever becomes of it.
 fn tell(settings: &Settings, story: &Story, printer: &Printer) {
-    if let Some(path) = &settings.summary_file {
+    if let Some(file) = &settings.summary_file {
         let written = serde_json::to_string_pretty(story)
             .map_err(std::io::Error::from)
-            .and_then(|text| std::fs::write(path, text + "\n"));
+            .and_then(|text| file.write(&(text + "\n")));
         if let Err(error) = written {
-            printer.note(format_args!("logtap: failed to write `{}`: {error}", path.display()));
+            printer.note(format_args!("logtap: failed to write the summary to {file}: {error}"));
         }
     }
     match settings.told {

@@ -16,6 +16,7 @@ use logtap_recv::Redactor;
 use logtap_units::read::{self, UnitError};
 use logtap_wire::pattern;
 
+use super::summary_file::SummaryFile;
 use crate::commands::collector::failed;
 use crate::commands::redact;
 use crate::failure::{CommandError, Kind};
@@ -153,7 +154,7 @@ pub(crate) struct Settings {
     pub(crate) on_full: String,
     pub(crate) linger: Duration,
     pub(crate) told: Told,
-    pub(crate) summary_file: Option<PathBuf>,
+    pub(crate) summary_file: Option<SummaryFile>,
     pub(crate) command: Vec<OsString>,
 }
 
@@ -186,7 +187,7 @@ impl Settings {
                 (false, true) => Told::Nothing,
                 (false, false) => Told::Text,
             },
-            summary_file: args.summary.clone(),
+            summary_file: args.summary.as_deref().map(SummaryFile::check).transpose()?,
             command: args.command.clone(),
         })
     }
