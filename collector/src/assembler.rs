@@ -168,7 +168,10 @@ impl Assembler {
                     stream.totals.lost_bytes = bytes;
                 }
             }
-            Operation::Torn { ring, slot, bytes } => self.torn(ring, slot, bytes),
+            Operation::Torn { ring, slot, bytes } => self.torn(ring, slot, 1, bytes.unwrap_or(0)),
+            Operation::TakenBack { ring, slot, records, bytes } => {
+                self.torn(ring, Some(slot), records, bytes);
+            }
             Operation::ProcessEnd { ring, pid } => {
                 let Some(group) = self.rings.get(&ring).map(|ring| ring.group) else { return };
                 self.flush_where(Mark::Whole, |writer| {
@@ -345,19 +348,14 @@ impl Assembler {
         });
     }
 
-    fn torn(&mut self, ring: RingId, slot: Option<u8>, bytes: Option<u64>) {
-        let counts = &mut self.account.counts.totals;
-        counts.torn_records += 1;
-        counts.torn_bytes = counts.torn_bytes.saturating_add(bytes.unwrap_or(0));
+    fn torn(&mut self, ring: RingId, slot: Option<u8>, records: u64, bytes: u64) {
+        self.account.counts.totals.add_torn(records, bytes);
         match slot.and_then(|slot| self.stream_of(ring, slot)) {
-            Some(stream) => {
-                stream.totals.torn_records += 1;
-                let torn = &mut stream.totals.torn_bytes;
-                *torn = torn.saturating_add(bytes.unwrap_or(0));
-            }
+            Some(stream) => stream.totals.add_torn(records, bytes),
             None => {
                 if let Some(ring) = self.rings.get_mut(&ring) {
-                    ring.facts.torn_unknown += 1;
+                    let unknown = &mut ring.facts.torn_unknown;
+                    *unknown = unknown.saturating_add(records);
                 }
             }
         }

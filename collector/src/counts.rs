@@ -61,8 +61,12 @@ impl Totals {
         self.bytes += other.bytes;
         self.lost_records = self.lost_records.saturating_add(other.lost_records);
         self.lost_bytes = self.lost_bytes.saturating_add(other.lost_bytes);
-        self.torn_records += other.torn_records;
-        self.torn_bytes = self.torn_bytes.saturating_add(other.torn_bytes);
+        self.add_torn(other.torn_records, other.torn_bytes);
+    }
+
+    pub(crate) fn add_torn(&mut self, records: u64, bytes: u64) {
+        self.torn_records = self.torn_records.saturating_add(records);
+        self.torn_bytes = self.torn_bytes.saturating_add(bytes);
     }
 }
 

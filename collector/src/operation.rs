@@ -43,6 +43,8 @@ pub(crate) enum Operation<'a> {
     Loss { ring: RingId, slot: u8, records: u64, bytes: u64 },
     /// A writer died in the middle of a record. Of unknown length where `bytes` is `None`.
     Torn { ring: RingId, slot: Option<u8>, bytes: Option<u64> },
+    /// What a stream's writers had torn in all when its ring ended, where siblings have taken the lanes back since.
+    TakenBack { ring: RingId, slot: u8, records: u64, bytes: u64 },
     /// A process ended while its ring lives on.
     ProcessEnd { ring: RingId, pid: u32 },
     /// Nothing more comes from this ring.
@@ -123,6 +125,7 @@ const NUMBERING: u8 = 8;
 const PARTIAL: u8 = 9;
 const KNOWN: u8 = 10;
 const FLUSH: u8 = 11;
+const TAKEN_BACK: u8 = 12;
 /// Stands for "not known" in a slot.
 const NO_SLOT: u8 = u8::MAX;
 /// Stands for "not known" in a length.
@@ -162,8 +165,13 @@ impl<'a> Operation<'a> {
                 put_bytes(out, record.payload);
             }
             Self::Loss { ring, slot, records, bytes }
+            | Self::TakenBack { ring, slot, records, bytes }
             | Self::Known { ring, slot, records, bytes } => {
-                out.push(if matches!(self, Self::Loss { .. }) { LOSS } else { KNOWN });
+                out.push(match self {
+                    Self::Loss { .. } => LOSS,
+                    Self::TakenBack { .. } => TAKEN_BACK,
+                    _ => KNOWN,
+                });
                 out.extend_from_slice(&ring.to_le_bytes());
                 out.push(slot);
                 out.extend_from_slice(&records.to_le_bytes());
@@ -238,6 +246,12 @@ impl<'a> Operation<'a> {
                 payload: from.bytes()?,
             }),
             LOSS => Self::Loss {
+                ring: from.u32()?,
+                slot: from.u8()?,
+                records: from.u64()?,
+                bytes: from.u64()?,
+            },
+            TAKEN_BACK => Self::TakenBack {
                 ring: from.u32()?,
                 slot: from.u8()?,
                 records: from.u64()?,
@@ -376,6 +390,7 @@ mod tests {
                 payload: b"hello\n",
             }),
             Operation::Loss { ring: 1, slot: 3, records: 4, bytes: 5 },
+            Operation::TakenBack { ring: 1, slot: 3, records: 4, bytes: 5 },
             Operation::Known { ring: 1, slot: 3, records: 4, bytes: 5 },
             Operation::Torn { ring: 1, slot: None, bytes: None },
             Operation::Torn { ring: 1, slot: Some(3), bytes: Some(12) },

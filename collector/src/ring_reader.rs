@@ -301,14 +301,14 @@ impl RingReader {
         }
     }
 
-    /// Slots that lost something, with the totals: records and bytes.
-    pub(crate) fn losses(&mut self) -> Result<Vec<(u8, u64, u64)>, Hostility> {
+    /// Slots whose writers counted something that was lost or torn, with all that they counted.
+    pub(crate) fn losses(&mut self) -> Result<Vec<(u8, SlotInfo)>, Hostility> {
         self.read_table()?;
         let table = &self.table[..ARENA_OFFSET - STREAMS_OFFSET];
         let slots = (0..MAX_STREAMS as u8).filter_map(|slot| {
             let info = SlotInfo::parse(table, usize::from(slot))?;
-            let lost = info.lost_records > 0 || info.lost_bytes > 0;
-            lost.then_some((slot, info.lost_records, info.lost_bytes))
+            let counts = [info.lost_records, info.lost_bytes, info.torn_records, info.torn_bytes];
+            (counts != [0; 4]).then_some((slot, info))
         });
         Ok(slots.collect())
     }

@@ -194,6 +194,27 @@ fn a_writer_that_died_in_a_hook_is_counted_as_torn() {
     assert_eq!((stderr.totals.torn_records, stderr.totals.torn_bytes), (1, 33));
 }
 
+/// Its lane was taken back by a sibling, which counted it: nothing else tells of it.
+#[test]
+fn a_torn_write_whose_lane_a_sibling_took_back_is_counted() {
+    let parent = memory();
+    let sink = MemorySink::default();
+    let collector = Collector::start(config(&parent), Box::new(sink.clone())).unwrap();
+    let writer = Writer::new(&parent.path().join("tap"), STARTER);
+    writer.write_waiting(7, SLOT_STDOUT, b"whole\n");
+    let slot = writer.ring.slot(SLOT_STDERR);
+    slot.torn_records.fetch_add(2, Ordering::Relaxed);
+    slot.torn_bytes.fetch_add(33, Ordering::Relaxed);
+    drop(writer);
+    wait_quiet(&collector);
+    let summary = collector.stop(STOP);
+    assert_eq!(sink.texts(), ["whole"], "no gap: whether it was written at all nobody knows");
+    let torn = |totals: &logtap_collector::Totals| (totals.torn_records, totals.torn_bytes);
+    assert_eq!(torn(&summary.counts.totals), (2, 33));
+    let stderr = summary.streams.iter().find(|stream| stream.stream == "stderr").unwrap();
+    assert_eq!(torn(&stderr.totals), (2, 33));
+}
+
 #[test]
 fn a_refused_batch_is_dropped_and_counted() {
     let parent = memory();

@@ -258,10 +258,13 @@ pub(super) fn tell_end(
             Operation::Torn { ring, slot, bytes }.write(&mut chunk.bytes);
         }
     }
-    for (slot, records, bytes) in reader.losses()? {
+    for (slot, counted) in reader.losses()? {
         if let Some((kind, path)) = reader.new_stream(slot)? {
             Operation::Stream { ring, slot, kind, path }.write(&mut chunk.bytes);
         }
+        let (records, bytes) = (counted.torn_records, counted.torn_bytes);
+        Operation::TakenBack { ring, slot, records, bytes }.write(&mut chunk.bytes);
+        let (records, bytes) = (counted.lost_records, counted.lost_bytes);
         Operation::Loss { ring, slot, records, bytes }.write(&mut chunk.bytes);
     }
     let coverage = reader.coverage();

@@ -153,7 +153,8 @@ fn step(script: &mut Script<'_>, chunk: &mut Vec<u8>, announced: &mut [bool; 4])
         13 => Operation::Loss { ring, slot, records: script.long(), bytes: script.long() }
             .write(chunk),
         14 => Operation::Flush.write(chunk),
-        _ => {}
+        _ => Operation::TakenBack { ring, slot, records: script.long(), bytes: script.long() }
+            .write(chunk),
     }
     0
 }
