@@ -18,17 +18,22 @@ use crate::{state, tap};
 /// Bytes that are read again at a time.
 const CHUNK: usize = 64 << 10;
 
-/// Where a call reads from: its offset argument, or the descriptor's position.
+/// Where a call that has moved so many bytes began to read: it has moved its offset argument, or the descriptor's position.
 ///
 /// # Safety
 ///
-/// `offset` is null or points to an offset.
-unsafe fn start(descriptor: i32, offset: *const i64) -> Option<u64> {
-    if offset.is_null() {
-        return if state::may_call() { syscall::position(descriptor).ok() } else { None };
-    }
-    // SAFETY: the caller's promise.
-    u64::try_from(unsafe { *offset }).ok()
+/// `offset` is null or points to an offset, as the kernel has just found.
+unsafe fn start(descriptor: i32, offset: *const i64, length: usize) -> Option<u64> {
+    let end = if offset.is_null() {
+        if !state::may_call() {
+            return None;
+        }
+        syscall::position(descriptor).ok()?
+    } else {
+        // SAFETY: the caller's promise.
+        u64::try_from(unsafe { *offset }).ok()?
+    };
+    end.checked_sub(length as u64)
 }
 
 /// Copies `length` bytes that were read from `descriptor` at `start`.
@@ -65,7 +70,7 @@ fn read_again(class: Class, descriptor: i32, start: Option<u64>, length: usize) 
 ///
 /// # Safety
 ///
-/// As for [`start`].
+/// `offset` is what the call takes as such.
 #[inline]
 pub(super) unsafe fn moved(
     to: i32,
@@ -74,11 +79,13 @@ pub(super) unsafe fn moved(
     call: impl FnOnce() -> isize,
 ) -> isize {
     let Some(class) = descriptors::class(to) else { return call() };
-    // SAFETY: the caller's promise.
-    let start = unsafe { start(from, offset) };
     let result = call();
     if result > 0 {
-        read_again(class, from, start, result as usize);
+        let length = result as usize;
+        // Not before the call: a bad pointer is for the kernel to find.
+        // SAFETY: the kernel has read the offset and written it.
+        let start = unsafe { start(from, offset, length) };
+        read_again(class, from, start, length);
     }
     result
 }

@@ -29,12 +29,15 @@ static void sent_files(void) {
     while (from < size) need(sendfile(log, source, &from, size - from) > 0);
     errno = 0;
     need(sendfile(1, 99, NULL, 10) == -1 && errno == EBADF);
+    off_t *nowhere = (off_t *)8;
+    need(sendfile(1, source, nowhere, 10) == -1 && errno == EFAULT);
 }
 
 static void sent_by_system_calls(void) {
     int source = source_of(100);
     off_t size = lseek(source, 0, SEEK_END), from = 0;
     while (from < size) need(syscall(SYS_sendfile, 1, source, &from, size - from) > 0);
+    need(syscall(SYS_sendfile, 1, source, 8, 10) == -1 && errno == EFAULT);
     struct iovec parts[2] = {{"by ", 3}, {"writev\n", 7}};
     need(syscall(SYS_writev, 1, parts, 2) == 10);
     int log = (int)syscall(SYS_openat, AT_FDCWD, "app.log", O_CREAT | O_WRONLY, 0644);
