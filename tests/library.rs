@@ -14,3 +14,5 @@ mod lengths;
 mod namespaces;
 /// The reader of rings in C.
 mod reader;
+/// A child of vfork whose parent is killed.
+mod vforked;

@@ -299,8 +299,8 @@ struct LOGTAP_ALIGNED(128) logtap_lane {
   logtap_word word;
   // What the lane's owner is writing: the head's low 32 bits, the stream's slot (8), the length (24).
   LOGTAP_AtomicU64 pending;
-  // Process that locked the lane last, in the pid namespace of the ring's maker; 0 where it is in another. Its
-  // holder's only once `pending` says so.
+  // Process that locked the lane last, in the pid namespace of the ring's maker; 0 where it is in another, or where its
+  // end is not proved by its number alone. Its holder's only once `pending` says so.
   LOGTAP_AtomicU32 owner;
   uint8_t reserved[108];
   // Up to where the collector has taken the lane's bytes. Only the collector writes it.

@@ -33,6 +33,7 @@ mod formatted;
 mod mapping;
 mod programs;
 mod redirecting;
+mod vforking;
 mod write;
 
 /// The original of a hook as a function of this type, where there is one.

@@ -79,6 +79,7 @@ symbols! {
     forkpty = "forkpty",
     posix_spawn = "posix_spawn",
     posix_spawnp = "posix_spawnp",
+    vfork = "vfork",
     errno_location = "__errno_location",
     _exit = "_exit",
     _Exit = "_Exit",

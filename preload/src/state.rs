@@ -99,6 +99,8 @@ struct ProcessPage {
     owner: AtomicU64,
     /// How often somebody could not tell whether it is the owner.
     doubts: AtomicU32,
+    /// Not 0 once the memory was lent to a child of vfork.
+    lent: AtomicU32,
 }
 
 /// The last owner that is known, kept over a fork: in a forked child its parent.
@@ -134,7 +136,23 @@ fn claim(process: u32) {
     page.owner.store(u64::from(process), Ordering::Release);
     // A process can come into another pid namespace by being forked, and in no other way.
     if crate::rings::settle() {
-        page.owner.store(u64::from(process) << 32 | u64::from(process), Ordering::Release);
+        page.owner.store(u64::from(process) << 32 | u64::from(process), Ordering::SeqCst);
+        if page.lent.load(Ordering::SeqCst) != 0 {
+            page.owner.fetch_and(NUMBER, Ordering::SeqCst);
+        }
+    }
+}
+
+/// The low half of a page's owner.
+const NUMBER: u64 = u32::MAX as u64;
+
+/// A child of vfork is about to write in this memory under this process's name: which proves nothing of the child's end.
+/// From now on lanes are held without a name here.
+pub(crate) fn lend_memory() {
+    if let Some(page) = process_page() {
+        // Whoever claims the memory at the same moment sees the one or is undone by the other.
+        page.lent.store(1, Ordering::SeqCst);
+        page.owner.fetch_and(NUMBER, Ordering::SeqCst);
     }
 }
 
@@ -143,7 +161,8 @@ fn claim(process: u32) {
 pub(crate) struct Writer {
     /// This process's id; a child of vfork has its parent's.
     pub(crate) process: u32,
-    /// The number under which it holds lanes; 0 where the ring's other writers cannot look it up.
+    /// The number under which it holds lanes; 0 where the ring's other writers cannot tell by it whether the lane's holder
+    /// is gone.
     pub(crate) holder: u32,
 }
 

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use logtap_wire::ring::RingInfo;
 
-use super::tap::{Drained, Tap};
+use super::tap::{Drained, Tap, roomy_pipe};
 use crate::support::compile::compile;
 use crate::support::machine::skip;
 
@@ -29,13 +29,6 @@ fn play(tap: &Tap, program: &Path, words: [&str; 2]) -> Option<Drained> {
     }
     assert!(output.status.success(), "{words:?} {output:?}");
     Some(tap.read())
-}
-
-/// A pipe that takes all that the program writes.
-fn roomy_pipe() -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
-    let pipe = super::tap::pipe();
-    rustix::pipe::fcntl_setpipe_size(&pipe.1, 256 << 10).expect("a larger pipe");
-    pipe
 }
 
 /// Every line that is there is whole, and the others were counted.

@@ -84,6 +84,13 @@ pub(super) fn pipe() -> (OwnedFd, OwnedFd) {
     rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("a pipe")
 }
 
+/// A pipe that takes all that a program writes.
+pub(super) fn roomy_pipe() -> (OwnedFd, OwnedFd) {
+    let pipe = pipe();
+    rustix::pipe::fcntl_setpipe_size(&pipe.1, 256 << 10).expect("a larger pipe");
+    pipe
+}
+
 fn identity(descriptor: impl AsFd) -> Recognise {
     let flags = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
     let status = statx(descriptor, "", AtFlags::EMPTY_PATH, flags).expect("the pipe's identity");

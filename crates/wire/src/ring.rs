@@ -117,8 +117,8 @@ pub struct Lane {
     pub word: lane::Word,
     /// What the lane's owner is writing: the head's low 32 bits, the stream's slot (8), the length (24).
     pub pending: sync::AtomicU64,
-    /// Process that locked the lane last, in the pid namespace of the ring's maker; 0 where it is in another. Its
-    /// holder's only once `pending` says so.
+    /// Process that locked the lane last, in the pid namespace of the ring's maker; 0 where it is in another, or where its
+    /// end is not proved by its number alone. Its holder's only once `pending` says so.
     pub owner: sync::AtomicU32,
     reserved: [u8; 108],
     /// Up to where the collector has taken the lane's bytes. Only the collector writes it.

@@ -41,7 +41,7 @@ pub struct Write<'a> {
     /// The writer's process id.
     pub pid: u32,
     /// By which process id the ring's other writers can tell that this one is gone; 0 where they cannot, as when it is
-    /// in another pid namespace than the ring's maker.
+    /// in another pid namespace than the ring's maker, or when a child of vfork may write under the same one.
     pub holder: u32,
     /// Time stamp in nanoseconds since 1970.
     pub time: u64,
