@@ -4,6 +4,7 @@
 //! clock, and every limit is applied in an order that the operations alone determine.
 
 mod flush;
+mod losses;
 mod state;
 mod writers;
 
@@ -197,13 +198,15 @@ impl Assembler {
             totals.lost_bytes = totals.lost_bytes.saturating_add(record.payload.len() as u64);
             return;
         };
+        let time = self.sane(record.time);
+        self.end_cut_write(record, at, time);
         let open = self.writers.get(at).map_or(0, |assembly| assembly.open);
         if open != 0 && open != record.ticket {
             route.aside = true;
+            // The same stream as the writer that was just found.
             let Some(aside) = self.writer(route) else { return };
             at = aside;
         }
-        let time = self.sane(record.time);
         self.gap_before(record, at, time);
         let (first, size) = (record.flags & FRAGMENT == 0, record.payload.len() as u64);
         let late = record.flags & LATE != 0;
@@ -254,9 +257,18 @@ impl Assembler {
             (true, false) => self.unfinished -= 1,
             _ => {}
         }
-        if !assembly.lines.is_empty() {
+        if assembly.is_unfinished() {
             let quiet = i64::try_from(self.rules.quiet.as_nanos()).unwrap_or(i64::MAX);
             self.next_flush = self.next_flush.min(assembly.active.saturating_add(quiet));
+        }
+    }
+
+    /// Expects no more of a long write, whose text was given out.
+    fn close(&mut self, at: usize) {
+        let was_open = self.writers.get(at).is_some_and(|assembly| assembly.open != 0);
+        if was_open {
+            self.change(at, |assembly, _, _| assembly.open = 0);
+            self.rejoin(at);
         }
     }
 
@@ -265,13 +277,15 @@ impl Assembler {
         let Some(writer) = self.writers.get(at) else { return };
         let identity = Identity { aside: true, ..writer.identity.clone() };
         let Some(&aside) = self.index.get(&identity) else { return };
-        let (mut bytes, mut began) = (Vec::new(), 0);
+        let (mut bytes, mut began, mut grew) = (Vec::new(), 0, 0);
         self.change(aside, |assembly, _, _| {
             let lines = std::mem::take(&mut assembly.lines);
             (bytes, began) = (lines.state().0.to_vec(), lines.state().1);
+            grew = assembly.active;
         });
         let longest = self.rules.longest;
         self.change(at, |assembly, _, output| {
+            assembly.active = assembly.active.max(grew);
             let Assembly { lines, writer, .. } = assembly;
             lines.feed(&bytes, began, longest, |line, time, mark| {
                 output.line(writer, line, About { time, mark, late: false });
@@ -300,65 +314,6 @@ impl Assembler {
     fn stream_of(&mut self, ring: RingId, slot: u8) -> Option<&mut Stream> {
         let at = (*self.rings.get(&ring)?.streams.get(usize::from(slot))?)?;
         self.streams.get_mut(at)
-    }
-
-    /// Where a record tells of a loss before it, an entry says so at that place.
-    #[inline]
-    fn gap_before(&mut self, record: &Record<'_>, at: usize, time: i64) {
-        let Some(assembly) = self.writers.get(at) else { return };
-        let Some(stream) = assembly.stream.and_then(|at| self.streams.get(at)) else { return };
-        // The snapshot counts modulo 2^32; one that is behind belongs to a concurrent writer.
-        let records = record.lost_records.wrapping_sub(stream.totals.lost_records as u32);
-        if records == 0 || records > i32::MAX as u32 {
-            return;
-        }
-        let records = u64::from(records);
-        let bytes = record.lost_bytes.saturating_sub(stream.totals.lost_bytes);
-        self.flush_writer(at, Mark::Partial);
-        self.change(at, |assembly, totals, output| {
-            totals.lost_records = totals.lost_records.saturating_add(records);
-            totals.lost_bytes = totals.lost_bytes.saturating_add(bytes);
-            output.gap(&mut assembly.writer, records, bytes, time);
-        });
-    }
-
-    /// What a stream lost after its last record.
-    fn loss(&mut self, ring: RingId, slot: u8, records: u64, bytes: u64) {
-        let Some(stream) = self.stream_of(ring, slot) else { return };
-        let more_records = records.saturating_sub(stream.totals.lost_records);
-        let more_bytes = bytes.saturating_sub(stream.totals.lost_bytes);
-        if more_records == 0 && more_bytes == 0 {
-            return;
-        }
-        let pid = self.rings.get(&ring).map_or(0, |ring| ring.facts.pid);
-        let Some(at) = self.writer(Route { ring, pid, slot, aside: false }) else { return };
-        let Some(identity) = self.writers.get(at).map(|writer| writer.identity.clone()) else {
-            return;
-        };
-        // By what it is, not by where its books are: a line that was taken over has none yet.
-        self.flush_where(Mark::Whole, |writer| {
-            let known = &writer.identity;
-            writer.ring == ring && known.kind == identity.kind && known.path == identity.path
-        });
-        let now = self.now;
-        self.change(at, |assembly, totals, output| {
-            totals.lost_records = totals.lost_records.saturating_add(more_records);
-            totals.lost_bytes = totals.lost_bytes.saturating_add(more_bytes);
-            output.gap(&mut assembly.writer, more_records, more_bytes, now);
-        });
-    }
-
-    fn torn(&mut self, ring: RingId, slot: Option<u8>, records: u64, bytes: u64) {
-        self.account.counts.totals.add_torn(records, bytes);
-        match slot.and_then(|slot| self.stream_of(ring, slot)) {
-            Some(stream) => stream.totals.add_torn(records, bytes),
-            None => {
-                if let Some(ring) = self.rings.get_mut(&ring) {
-                    let unknown = &mut ring.facts.torn_unknown;
-                    *unknown = unknown.saturating_add(records);
-                }
-            }
-        }
     }
 
     fn ring_end(&mut self, id: RingId, coverage: u32, how: RingEnd) {

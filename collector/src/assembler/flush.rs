@@ -6,13 +6,15 @@ use crate::lines::Mark;
 use crate::output::About;
 
 impl Assembler {
-    /// Gives out unfinished lines whose writers have been silent for long enough.
+    /// Gives out unfinished lines whose writers have been silent for long enough. Of a long write that has come no further
+    /// meanwhile the rest may be lost, or its writer dead: what others write waits for it no longer.
     pub(super) fn flush_quiet(&mut self) {
         let quiet = i64::try_from(self.rules.quiet.as_nanos()).unwrap_or(i64::MAX);
         self.next_flush = i64::MAX;
         for (active, at) in self.unfinished_writers() {
             if active.saturating_add(quiet) <= self.now {
                 self.flush_writer(at, Mark::Partial);
+                self.close(at);
             } else {
                 self.next_flush = self.next_flush.min(active.saturating_add(quiet));
             }

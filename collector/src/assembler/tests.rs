@@ -329,3 +329,48 @@ mod replay {
         }
     }
 }
+
+/// A long write, and what another thread writes in the middle of it.
+fn long_write_with_another(assembler: &mut Assembler, now: i64, lost_bytes: u64) -> Vec<String> {
+    let plain = Record { lost_bytes, ..record(b"") };
+    let operations = [
+        Record { ticket: 10, flags: MORE, payload: b"lo", ..plain },
+        Record { ticket: 11, payload: b"short\n", ..plain },
+        Record { ticket: 10, flags: FRAGMENT, payload: b"ng\n", ..plain },
+    ];
+    apply(assembler, now, &operations.map(Operation::Record));
+    lines(assembler)
+}
+
+#[test]
+fn the_lost_rest_of_a_long_write_is_told_at_its_place_and_harms_no_later_one() {
+    let mut assembler = assembler();
+    start(&mut assembler);
+    apply(
+        &mut assembler,
+        10,
+        &[
+            Operation::Record(Record { flags: MORE, ..record(b"cut") }),
+            Operation::Record(Record { ticket: 2, ..record(b"me") }),
+            Operation::Record(Record { ticket: 3, lost_bytes: 50, ..record(b"anwhile\n") }),
+        ],
+    );
+    let gap = "[logtap: 0 records, 50 bytes lost here]";
+    assert_eq!(lines(&mut assembler), ["cut +partial", gap, "meanwhile"]);
+    assert_eq!(long_write_with_another(&mut assembler, 11, 50), ["short", "long"]);
+    let totals = assembler.account_of_all().into_summary().streams[0].totals;
+    assert_eq!((totals.lost_records, totals.lost_bytes), (0, 50));
+}
+
+#[test]
+fn a_long_write_that_never_ends_harms_no_later_one() {
+    let mut assembler = assembler();
+    start(&mut assembler);
+    for text in [&b"cut"[..], b"cut\n"] {
+        apply(&mut assembler, 10, &[Operation::Record(Record { flags: MORE, ..record(text) })]);
+        apply(&mut assembler, 10 + 2 * QUIET, &[]);
+        lines(&mut assembler);
+        let later = long_write_with_another(&mut assembler, 11 + 2 * QUIET, 0);
+        assert_eq!(later, ["short", "long"]);
+    }
+}
