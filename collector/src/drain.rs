@@ -61,7 +61,6 @@ const FINISH_WITHIN: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(crate) struct DrainReport {
     pub(crate) hostile: Vec<Hostile>,
-    pub(crate) unringed: (u64, u64),
     /// Processes hold rings, or files had to stay: the directory is still there.
     pub(crate) directory_kept: bool,
 }
@@ -341,7 +340,15 @@ impl Drain {
         }
     }
 
-    /// What needs to be done once a second: the control page in order, the rings counted.
+    /// Takes over what the control page says of writers without a ring. What was known of them stays where it cannot be read.
+    fn count_unringed(&mut self) {
+        match self.directory.unringed_losses() {
+            Ok((records, bytes)) => self.shared.lost_without_ring(records, bytes),
+            Err(error) => self.say_of_control(&error),
+        }
+    }
+
+    /// What needs to be done once a second: the control page in order, the rings and losses without one counted.
     fn tend(&mut self) {
         match self.directory.repair() {
             Ok(None) => self.told_of_control = false,
@@ -354,12 +361,13 @@ impl Drain {
         if let Err(error) = self.directory.recount_rings() {
             self.say_of_control(&error);
         }
+        self.count_unringed();
     }
 
     /// Says once that the control page cannot be used, until it can be again.
     fn say_of_control(&mut self, error: &std::io::Error) {
         if !std::mem::replace(&mut self.told_of_control, true) {
-            tracing::warn!(%error, "failed to write the control page");
+            tracing::warn!(%error, "failed to use the control page");
         }
     }
 
@@ -461,7 +469,7 @@ impl Drain {
         if let Err(error) = self.directory.beat(self.epoch.wrapping_add(1), 0) {
             tracing::debug!(%error, "failed to write the control page");
         }
-        self.report.unringed = self.directory.unringed_losses().unwrap_or_default();
+        self.count_unringed();
         let needed = !self.rings.is_empty() || !self.ended.is_empty();
         self.report.directory_kept = true;
         if self.remove_at_end && !needed {

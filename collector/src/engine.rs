@@ -162,8 +162,7 @@ impl Collector {
             }
         };
         let mut summary = account.map_or_else(Summary::default, Account::into_summary);
-        let (unringed_lost_records, unringed_lost_bytes) = drain.unringed;
-        summary.counts = Counts { unringed_lost_records, unringed_lost_bytes, ..live };
+        summary.counts = live;
         summary.hostile = drain.hostile;
         summary.programs = self.shared.programs();
         summary.directory_kept = drain.directory_kept;

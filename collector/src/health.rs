@@ -127,6 +127,12 @@ impl Monitor {
             ("bytes_total", "Bytes taken over.", totals.bytes),
             ("lost_records_total", "Writes that found no room in a ring.", totals.lost_records),
             ("lost_bytes_total", "Bytes that found no room in a ring.", totals.lost_bytes),
+            (
+                "unringed_lost_records_total",
+                "Writes of processes without a ring that were lost.",
+                counts.unringed_lost_records,
+            ),
+            ("unringed_lost_bytes_total", "Their bytes.", counts.unringed_lost_bytes),
             ("torn_records_total", "Writes whose writer died in the middle.", totals.torn_records),
             ("late_records_total", "Writes that came after later ones.", counts.late_records),
             ("rings_total", "Rings seen.", counts.rings),

@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     hostile: AtomicU64,
     foreign_datagrams: AtomicU64,
     control_repairs: AtomicU64,
+    unringed_lost_records: AtomicU64,
+    unringed_lost_bytes: AtomicU64,
     files: Mutex<BTreeSet<Vec<u8>>>,
     /// Bytes of their paths.
     file_bytes: AtomicUsize,
@@ -56,6 +58,8 @@ impl Shared {
             hostile: self.hostile.load(Ordering::Relaxed),
             foreign_datagrams: self.foreign_datagrams.load(Ordering::Relaxed),
             control_repairs: self.control_repairs.load(Ordering::Relaxed),
+            unringed_lost_records: self.unringed_lost_records.load(Ordering::Relaxed),
+            unringed_lost_bytes: self.unringed_lost_bytes.load(Ordering::Relaxed),
             ..*locked(&self.counts)
         }
     }
@@ -77,6 +81,12 @@ impl Shared {
     /// The control page had to be put back in order.
     pub(crate) fn repaired_control(&self) {
         self.control_repairs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What writers without a ring have lost in all, as they say in the control page.
+    pub(crate) fn lost_without_ring(&self, records: u64, bytes: u64) {
+        self.unringed_lost_records.store(records, Ordering::Relaxed);
+        self.unringed_lost_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Whether the last push failed.

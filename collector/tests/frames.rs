@@ -1,5 +1,6 @@
 //! Records that come as datagrams, from writers that have no ring.
 
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
@@ -66,4 +67,20 @@ fn frames_are_lines_like_any_other_in_their_place() {
     assert_eq!(summary.programs.unreached[0].program, "/bin/x");
     assert_eq!(summary.counts.totals.records, 4);
     assert_eq!(summary.counts.foreign_datagrams, 1);
+}
+
+#[test]
+fn what_writers_without_a_ring_lose_is_counted_while_it_works() {
+    let parent = memory();
+    let collector = Collector::start(config(&parent), Box::new(MemorySink::default())).unwrap();
+    let page = parent.path().join("tap").join(logtap_wire::CONTROL_FILE);
+    let page = std::fs::File::options().write(true).open(page).unwrap();
+    let put = |at: usize, value: u64| page.write_all_at(&value.to_ne_bytes(), at as u64).unwrap();
+    put(logtap_wire::control::LOST_BYTES_OFFSET, 400);
+    put(logtap_wire::control::LOST_RECORDS_OFFSET, 3);
+    wait_until(|| collector.counts().unringed_lost_records == 3);
+    assert_eq!(collector.counts().unringed_lost_bytes, 400);
+    put(logtap_wire::control::LOST_RECORDS_OFFSET, 4);
+    let summary = collector.stop(Duration::from_secs(5));
+    assert_eq!(summary.counts.unringed_lost_records, 4);
 }
