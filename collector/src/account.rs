@@ -93,16 +93,7 @@ impl Account {
             if totals == Totals::default() {
                 continue;
             }
-            let full = self.streams.len() >= MAX_STREAM_TOTALS
-                || self.stream_bytes + path.len() > MAX_NAME_BYTES;
-            let mut key = (kind, path.to_vec(), facts.source.clone());
-            if !self.streams.contains_key(&key) {
-                if full {
-                    key.1 = OTHER_FILES.to_vec();
-                }
-                self.stream_bytes += key.1.len();
-            }
-            self.streams.entry(key).or_default().add(&totals);
+            self.totals_of(kind, path, &facts.source).add(&totals);
             bytes += path.len() + COST_OF_LISTING;
             if self.ring_bytes + bytes <= MAX_NAME_BYTES {
                 listed.push(summarise(kind, path, &facts.source, totals));
@@ -132,10 +123,23 @@ impl Account {
 
     /// Adds to the totals of a stream of the library whose ring has ended.
     pub(crate) fn add(&mut self, kind: StreamKind, path: &[u8], totals: &Totals) {
-        let key = (kind, path.to_vec(), "preload".to_owned());
-        if self.streams.len() < MAX_STREAM_TOTALS || self.streams.contains_key(&key) {
-            self.streams.entry(key).or_default().add(totals);
+        self.totals_of(kind, path, "preload").add(totals);
+    }
+
+    /// The totals of a stream; of all further files together where there are too many.
+    fn totals_of(&mut self, kind: StreamKind, path: &[u8], source: &str) -> &mut Totals {
+        let full = self.streams.len() >= MAX_STREAM_TOTALS
+            || self.stream_bytes + path.len() > MAX_NAME_BYTES;
+        let mut key = (kind, path.to_vec(), source.to_owned());
+        if !self.streams.contains_key(&key) {
+            if full {
+                key.1 = OTHER_FILES.to_vec();
+            }
+            if !self.streams.contains_key(&key) {
+                self.stream_bytes += key.1.len();
+            }
         }
+        self.streams.entry(key).or_default()
     }
 
     /// As a summary.
@@ -160,5 +164,24 @@ fn summarise(kind: StreamKind, path: &[u8], source: &str, totals: Totals) -> Str
         file: (kind == StreamKind::File).then(|| String::from_utf8_lossy(path).into_owned()),
         source: source.to_owned(),
         totals,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_name_has_room_for_is_counted_under_one_name() {
+        let mut account = Account::default();
+        let totals = Totals { lines: 1, bytes: 10, ..Totals::default() };
+        for number in 0..MAX_STREAM_TOTALS + 5 {
+            let path = format!("/var/log/{number}");
+            account.add(StreamKind::File, path.as_bytes(), &totals);
+        }
+        let summary = account.into_summary();
+        assert_eq!(summary.streams.len(), MAX_STREAM_TOTALS + 1);
+        let bytes: u64 = summary.streams.iter().map(|stream| stream.totals.bytes).sum();
+        assert_eq!(bytes, 10 * (MAX_STREAM_TOTALS as u64 + 5));
     }
 }
