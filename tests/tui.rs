@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::support::capture;
+use crate::support::compile::compile;
 use crate::support::machine::require;
 use crate::support::workspace::{Workspace, command, logtap};
 
@@ -313,6 +314,78 @@ fn a_signal_gives_the_terminal_back_and_ends_the_capture() {
     terminal.wait_for("ended with 0");
     terminal.wait_for("icanon");
     assert_eq!(messages(&directory).len(), 5);
+}
+
+#[test]
+fn a_mistake_of_the_screen_costs_the_screen_and_nothing_else() {
+    let workspace = Workspace::new();
+    let (directory, trigger) = (workspace.join("capture"), workspace.join("fail"));
+    let flags = ["-O1", "-shared", "-fPIC"];
+    let Some(clock) = compile("gcc", "clock_that_fails_once.c", &flags) else { return };
+    let settings = format!(
+        "export RUST_BACKTRACE=0 CLOCK_FAILS={} LD_PRELOAD={}\n",
+        trigger.display(),
+        clock.display()
+    );
+    let script = settings + &script(&directory);
+    let Some(terminal) = Terminal::start(&workspace, &script) else { return };
+    let port = terminal.port();
+    push(port, 0..10);
+    terminal.wait_for("line-0009");
+    std::fs::write(&trigger, "").expect("a fresh directory takes a file");
+    let screen = terminal.wait_for("the receiver goes on");
+    // The terminal is as it was, and what went wrong can be read.
+    assert!(screen.contains("panicked at") && !screen.contains("line-0009"), "{screen}");
+    push(port, 10..20);
+    terminal.keys(&["C-c"]);
+    terminal.wait_for("ended with 1");
+    let screen = terminal.wait_for("icanon");
+    assert!(screen.contains("error: the screen has failed"), "{screen}");
+    assert!(screen.contains("done: 20 lines"), "{screen}");
+    assert!(!screen.contains("-icanon") && !screen.contains("-echo "), "{screen}");
+    assert_eq!(messages(&directory).len(), 20);
+}
+
+#[test]
+fn warnings_are_counted_listed_and_told_in_the_end_if_nobody_has_read_them() {
+    let workspace = Workspace::new();
+    let directory = workspace.join("capture");
+    let Some(terminal) = Terminal::start(&workspace, &script(&directory)) else { return };
+    let port = terminal.port();
+    terminal.wait_for("no lines yet");
+    // A TLS client where there is no TLS is warned of.
+    let hello = |port: u16| {
+        let mut connection = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        connection.write_all(b"\x16\x03\x01\x00\x01\x01\r\n\r\n").expect("it takes bytes");
+        let mut answer = Vec::new();
+        // Whatever the answer is, the warning was given by then.
+        drop(connection.read_to_end(&mut answer));
+    };
+    hello(port);
+    terminal.wait_for("! 1 WARNING");
+    terminal.text("!");
+    terminal.wait("listed", |s| s.contains("the newest first") && !s.contains("! 1 WARNING"));
+    terminal.keys(&["Escape"]);
+    terminal.wait("read", |s| s.contains("FOLLOW") && !s.contains("WARNING"));
+    push(port, 0..5);
+    terminal.wait_for("line-0004");
+    // Another one, that nobody reads.
+    let mut connection = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    write!(
+        connection,
+        "POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Content-Length: 999999999999\r\n\r\n"
+    )
+    .expect("it takes the head");
+    let mut answer = [0; 12];
+    connection.read_exact(&mut answer).expect("it answers");
+    assert_eq!(&answer, b"HTTP/1.1 413");
+    terminal.wait_for("! 1 WARNING");
+    terminal.text("q");
+    let screen = terminal.wait_for("ended with 0");
+    let told: Vec<&str> = screen.lines().filter(|l| l.starts_with("logtap: warning: 2")).collect();
+    assert_eq!(told.len(), 1, "{screen}");
+    assert!(screen.contains("done: 5 lines"), "{screen}");
 }
 
 #[test]

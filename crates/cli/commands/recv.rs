@@ -3,6 +3,7 @@
 mod keeping;
 mod observers;
 mod screen;
+mod summary;
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -17,8 +18,9 @@ use logtap_recv::{
     Config, ConnectionLimits, Credential, Faults, LineSource, Mapping, ServeError, Store,
     StoreError, StoreOptions, TlsError, TlsFiles,
 };
+use logtap_tui::TuiError;
 use logtap_units::read;
-use logtap_units::show::{plural, size};
+use logtap_units::show::plural;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -166,8 +168,10 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
         );
     }
 
-    let shown = if with_screen {
-        let receiver = screen::Receiver {
+    let mut outcome = Ok(());
+    let mut goes_on = true;
+    if with_screen {
+        let mut receiver = screen::Receiver {
             store: &store,
             server: &server,
             signals: &mut signals,
@@ -175,21 +179,26 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
             disk_cap: args.keeping.max_disk,
             redaction: redactor.is_active().then(|| redact::describe(&redactor)),
         };
-        screen::show(receiver, &format!("{scheme}://{}", server.address()))
-    } else {
-        while signals.pending().next().is_none() && !server.is_finished() {
-            if let Ok(notice) = notices_rx.recv_timeout(STEP) {
-                printer.note(format_args!("logtap: warning: {notice}"));
-            }
+        let ended = screen::show(&mut receiver, &format!("{scheme}://{}", server.address()));
+        for text in ended.told {
+            printer.note(format_args!("logtap: {text}"));
         }
-        Ok(Vec::new())
-    };
+        goes_on = matches!(ended.outcome, Err(TuiError::Panicked(_)));
+        if goes_on {
+            printer.note("logtap: the screen has failed, the receiver goes on; Ctrl-C ends it");
+        }
+        outcome = ended.outcome.map_err(screen::failed);
+    }
+    while goes_on && signals.pending().next().is_none() && !server.is_finished() {
+        if let Ok(notice) = notices_rx.recv_timeout(STEP) {
+            printer.note(format_args!("logtap: warning: {notice}"));
+        }
+    }
     printer.note("logtap: shutting down");
     let stopped = server.stop();
     for notice in notices_rx.try_iter() {
         printer.note(format_args!("logtap: warning: {notice}"));
     }
-    let counts = store.counts();
     let closed = store.close();
     if let Some(Deliveries { given_up: 1.., .. }) = watch.stop(disk_cap) {
         printer.note("logtap: warning: some webhook notices did not arrive");
@@ -205,39 +214,8 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
             plural((totals.segments - totals.compressed) as u64, "file")
         ));
     }
-    for text in shown? {
-        printer.note(format_args!("logtap: {text}"));
-    }
-    printer.note(format_args!(
-        "logtap: done: {} ({}) received, next: logtap inspect {}",
-        plural(counts.lines, "line"),
-        size(counts.bytes),
-        directory.display()
-    ));
-    let lost = store.counts();
-    if lost.removed + lost.dropped > 0 {
-        printer.note(format_args!(
-            "logtap: warning: for want of room {} of old files went and {} were dropped",
-            plural(lost.removed, "line"),
-            plural(lost.dropped, "line")
-        ));
-    }
-    if lost.lost > 0 {
-        printer.note(format_args!(
-            "logtap: warning: {} came where nobody is asked to send again, and were lost",
-            plural(lost.lost, "line")
-        ));
-    }
-    let replaced: Vec<String> = store
-        .redactions()
-        .iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(name, count)| format!("{name} {count}"))
-        .collect();
-    if redactor.is_active() {
-        let replaced = if replaced.is_empty() { "nothing".to_owned() } else { replaced.join(", ") };
-        printer.note(format_args!("logtap: redacted: {replaced}"));
-    }
+    summary::tell(&store, &redactor, printer);
+    outcome?;
     Ok(Ending::OK)
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod log;
 mod overlay;
 mod panel;
 mod status;
+pub(crate) mod warnings;
 
 use ratatui::buffer::Buffer;
 use ratatui::style::Style;
@@ -27,8 +28,25 @@ pub fn draw(state: &State, buffer: &mut Buffer) {
         Mode::Help(top) => overlay::draw_help(state, *top, buffer),
         Mode::Levels => overlay::draw_levels(state, buffer),
         Mode::Detail(top) => detail::draw(state, *top, buffer),
+        Mode::Warnings(top) => warnings::draw(state, *top, buffer),
         _ => {}
     }
+    let is_covered =
+        matches!(state.mode, Mode::Help(_) | Mode::Levels | Mode::Detail(_) | Mode::Warnings(_));
+    if is_covered || areas.rule.is_empty() {
+        status::draw_losses(state, buffer);
+    }
+}
+
+/// The last row that the window that is open can begin with.
+pub(crate) fn last_top(state: &State) -> usize {
+    let (rows, room) = match &state.mode {
+        Mode::Help(_) => overlay::help_size(state),
+        Mode::Detail(_) => detail::size(state),
+        Mode::Warnings(_) => warnings::size(state),
+        _ => return 0,
+    };
+    rows.saturating_sub(room)
 }
 
 /// Writes a text that may be longer than there is room for; its last cell says so.

@@ -39,6 +39,7 @@ pub enum Action {
     Talkers,
     Panel,
     Mouse,
+    Warnings,
     Help,
     Redraw,
     Suspend,
@@ -59,7 +60,7 @@ const fn binding(keys: &'static str, meaning: &'static str) -> Binding {
 }
 
 /// All keys, in the order of the help.
-pub const BINDINGS: [Binding; 31] = [
+pub const BINDINGS: [Binding; 32] = [
     binding("j k \u{2193} \u{2191}", "one line down, up"),
     binding("d u", "half a page down, up"),
     binding("PgDn PgUp", "a page down, up"),
@@ -87,6 +88,7 @@ pub const BINDINGS: [Binding; 31] = [
     binding("S", "statistics on, off"),
     binding("M", "mouse on, off (off: the terminal selects)"),
     binding("wheel click", "scroll; choose a line, again: in full"),
+    binding("!", "warnings, the newest first"),
     binding("?", "this help"),
     binding("Ctrl-L", "draw the screen anew"),
     binding("Ctrl-Z", "suspend"),
@@ -140,6 +142,7 @@ pub fn action(key: KeyEvent) -> Option<Action> {
         KeyCode::Char('s') => Action::Talkers,
         KeyCode::Char('S') => Action::Panel,
         KeyCode::Char('M') => Action::Mouse,
+        KeyCode::Char('!') => Action::Warnings,
         KeyCode::Char('?') => Action::Help,
         KeyCode::Char('q') => Action::Quit,
         _ => return None,

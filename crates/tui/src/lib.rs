@@ -31,8 +31,9 @@ mod text;
 mod theme;
 mod time;
 mod visible;
+mod warnings;
 mod wrap;
 
-pub use screen::{Options, TuiError, run};
+pub use screen::{Ended, Options, TuiError, run};
 pub use statistics::{Source, Statistics};
 pub use theme::Theme;

@@ -1,13 +1,15 @@
 //! The loop: events in, frames out, at a fixed rate that does not depend on how many lines come.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use logtap_capture::CaptureError;
+use logtap_capture::{CaptureError, Timestamp};
 use ratatui::crossterm::event::Event as Raw;
 use signal_hook::consts::{SIGCONT, SIGTSTP};
 
@@ -38,6 +40,15 @@ pub struct Options {
     pub theme: Theme,
 }
 
+/// How a screen has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// What is left to be told, in the order in which it happened: warnings that nobody has read, the end of an export.
+    pub told: Vec<String>,
+    /// Why, unless somebody has quit, the source is over, or the terminal has gone away.
+    pub outcome: Result<(), TuiError>,
+}
+
 /// Why there is no screen, or no more.
 #[derive(Debug, thiserror::Error)]
 pub enum TuiError {
@@ -47,10 +58,19 @@ pub enum TuiError {
     /// The capture cannot be read.
     #[error(transparent)]
     Capture(#[from] CaptureError),
+    /// A mistake in the screen itself. The terminal was given back, and the panic told on stderr.
+    #[error("the screen has failed: {0}")]
+    Panicked(String),
 }
 
-/// Shows the screen until somebody quits or the source has ended. Returns what is left to be told.
-pub fn run(options: Options, source: &mut dyn Source) -> Result<Vec<String>, TuiError> {
+/// Shows the screen until somebody quits or the source has ended.
+pub fn run(options: Options, source: &mut dyn Source) -> Ended {
+    let mut told = Vec::new();
+    let outcome = show(options, source, &mut told);
+    Ended { told, outcome }
+}
+
+fn show(options: Options, source: &mut dyn Source, told: &mut Vec<String>) -> Result<(), TuiError> {
     let pager = Pager::open(&options.directory)?;
     let suspended = Arc::new(AtomicBool::new(false));
     let registration = signal_hook::flag::register(SIGTSTP, Arc::clone(&suspended))?;
@@ -66,6 +86,7 @@ pub fn run(options: Options, source: &mut dyn Source) -> Result<Vec<String>, Tui
     let mut driver = Driver {
         state: State::new(title, size.width, size.height),
         pager,
+        failure: None,
         export: None,
         options,
         started: Instant::now(),
@@ -73,12 +94,14 @@ pub fn run(options: Options, source: &mut dyn Source) -> Result<Vec<String>, Tui
         suspended,
         continued,
     };
-    let outcome = driver.run(&mut screen, source);
+    // What shows the receiver must not end it: where it fails, whoever runs it decides how to go on.
+    let outcome = catch_unwind(AssertUnwindSafe(|| driver.run(&mut screen, source)));
     let left = screen.leave();
     signal_hook::low_level::unregister(registration);
     signal_hook::low_level::unregister(continuation);
-    let mut told = screen.take_panics();
+    screen.take_panics().into_iter().for_each(|text| driver.warn(text));
     drop(screen);
+    told.extend(driver.state.warnings.left());
     // An export is finished before the capture is closed.
     if let Some(export) = driver.export.take() {
         told.push(match export.finish() {
@@ -86,17 +109,26 @@ pub fn run(options: Options, source: &mut dyn Source) -> Result<Vec<String>, Tui
             Err(text) => format!("failed to export: {text}"),
         });
     }
+    let outcome = outcome.map_err(|payload| TuiError::Panicked(words(&*payload)))?;
     // A terminal that has gone away is a way to quit.
     if !input::is_gone() {
         outcome?;
         left?;
     }
-    Ok(told)
+    Ok(())
+}
+
+/// What a panic says.
+fn words(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
 }
 
 struct Driver {
     state: State,
     pager: Pager,
+    /// What could not be read the last time that something was.
+    failure: Option<String>,
     export: Option<Export>,
     options: Options,
     started: Instant,
@@ -153,20 +185,22 @@ impl Driver {
 
     fn tick(&mut self, screen: &mut Screen, source: &mut dyn Source) -> io::Result<()> {
         self.pager.refresh();
-        if let Some(text) = self.pager.take_failure() {
-            self.state.update(Event::Told(text, true));
+        let failure = self.pager.take_failure();
+        // What fails in each frame is told once.
+        if failure != self.failure {
+            self.failure.clone_from(&failure);
+            failure.into_iter().for_each(|text| self.warn(text));
         }
         for text in screen.take_panics().into_iter().chain(source.notices()) {
-            self.state.update(Event::Told(text, true));
+            self.warn(text);
         }
         if self.export.as_ref().is_some_and(Export::is_finished)
             && let Some(export) = self.export.take()
         {
-            let (text, is_bad) = match export.finish() {
-                Ok(text) => (text, false),
-                Err(text) => (format!("failed to export: {text}"), true),
-            };
-            self.state.update(Event::Told(text, is_bad));
+            match export.finish() {
+                Ok(text) => drop(self.state.update(Event::Told(text, false))),
+                Err(text) => self.warn(format!("failed to export: {text}")),
+            }
         }
         let tick = Tick {
             now: self.started.elapsed(),
@@ -234,6 +268,10 @@ impl Driver {
             effects.extend(self.state.update(event));
         }
         Ok(())
+    }
+
+    fn warn(&mut self, text: String) {
+        self.state.update(Event::Warned(Timestamp::now(), text));
     }
 
     fn find_time(&mut self, text: &str) -> Result<crate::state::Place, String> {

@@ -8,6 +8,7 @@ mod prompts;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use logtap_capture::Timestamp;
 use ratatui::crossterm::event::{KeyEventKind, MouseEvent, MouseEventKind};
 
 pub use self::event::{Effect, Event, Exporting, Seek, Tick};
@@ -21,9 +22,11 @@ pub use crate::statistics::Statistics;
 pub use crate::survey::Progress;
 pub use crate::tally::Tally;
 pub use crate::time::TimeStyle;
+pub use crate::warnings::{MAX_WARNINGS, Warning, Warnings};
 
 use crate::draw::areas::Areas;
 use crate::draw::log::row_at;
+use crate::draw::warnings;
 use crate::theme::Theme;
 
 /// How long a notice stays.
@@ -53,6 +56,8 @@ pub enum Mode {
     Help(usize),
     /// Reading one line in full, from this line of it on.
     Detail(usize),
+    /// Reading the warnings, from this row of their list on.
+    Warnings(usize),
     /// Choosing levels.
     Levels,
     /// The next letter is a mark.
@@ -61,6 +66,16 @@ pub enum Mode {
     Jump,
     /// A `g` was typed.
     GoTo,
+}
+
+impl Mode {
+    /// The row that a window with text begins with.
+    pub fn top(&mut self) -> Option<&mut usize> {
+        match self {
+            Self::Help(top) | Self::Detail(top) | Self::Warnings(top) => Some(top),
+            _ => None,
+        }
+    }
 }
 
 /// Something to be told at the bottom.
@@ -114,6 +129,7 @@ pub struct State {
     pub mouse: bool,
     pub panel: bool,
     pub notice: Option<Notice>,
+    pub warnings: Warnings,
     pub exporting: Option<Exporting>,
     talker_label: Option<String>,
     request: Request,
@@ -147,6 +163,7 @@ impl State {
             mouse: true,
             panel: true,
             notice: None,
+            warnings: Warnings::default(),
             exporting: None,
             talker_label: None,
             request: Request::Tail,
@@ -156,6 +173,15 @@ impl State {
 
     /// The next state, and what is to be done.
     pub fn update(&mut self, event: Event) -> Vec<Effect> {
+        let effects = self.change(event);
+        if let Mode::Warnings(top) = self.mode {
+            let seen = warnings::in_sight(self, top);
+            self.warnings.read(seen);
+        }
+        effects
+    }
+
+    fn change(&mut self, event: Event) -> Vec<Effect> {
         match event {
             Event::Tick(tick) => return self.tick(*tick),
             Event::Key(key) if key.kind != KeyEventKind::Release => return self.key(key),
@@ -177,6 +203,7 @@ impl State {
                 return self.go_to(place, self.log_height() / 2);
             }
             Event::Time(Err(text)) => self.tell(text, true),
+            Event::Warned(at, text) => self.warn(at, text),
             Event::Told(text, is_bad) => self.tell(text, is_bad),
         }
         Vec::new()
@@ -317,6 +344,22 @@ impl State {
         self.notice = Some(Notice { text, is_bad, until: self.now + NOTICE_TIME });
     }
 
+    fn warn(&mut self, at: Timestamp, text: String) {
+        let Mode::Warnings(top) = self.mode else {
+            self.warnings.add(at, &text);
+            return self.tell(text, true);
+        };
+        // What is being read stays where it is.
+        let reading = warnings::at(self, top).filter(|_| top > 0);
+        let known = reading.and_then(|(place, _)| self.warnings.iter().nth(place)).cloned();
+        self.warnings.add(at, &text);
+        if let (Some((_, row)), Some(known)) = (reading, known)
+            && let Some(place) = self.warnings.iter().position(|warning| *warning == known)
+        {
+            self.mode = Mode::Warnings(warnings::start(self, place) + row);
+        }
+    }
+
     fn mouse_event(&mut self, mouse: MouseEvent) -> Vec<Effect> {
         let (forward, is_wheel) = match mouse.kind {
             MouseEventKind::ScrollDown => (true, true),
@@ -339,20 +382,15 @@ impl State {
     }
 
     fn wheel(&mut self, forward: bool) -> Vec<Effect> {
-        match &mut self.mode {
-            Mode::Help(top) | Mode::Detail(top) => {
-                *top = top.saturating_add_signed(if forward { WHEEL } else { -WHEEL });
-                return Vec::new();
-            }
-            Mode::Normal => {}
-            _ => return Vec::new(),
+        let moved = if forward { WHEEL } else { -WHEEL };
+        if self.scroll_window(moved) || self.mode != Mode::Normal {
+            return Vec::new();
         }
         if forward && (self.follow || self.page.at_end) {
             return Vec::new();
         }
         self.leave_follow();
         let Some(first) = self.page.rows.first() else { return Vec::new() };
-        let moved = if forward { WHEEL } else { -WHEEL };
         let request = Request::Around { place: first.place.clone(), moved, row: 0 };
         self.ask(request, Keep::Row)
     }

@@ -1,9 +1,10 @@
 //! The terminal: taken for the screen, and always given back, after a panic too.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd as _;
 use std::panic::{self, PanicHookInfo};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -33,7 +34,8 @@ pub(crate) struct Screen {
     /// The same terminal, for what is not drawn.
     raw: File,
     mouse: bool,
-    taken: bool,
+    /// Whether the terminal is to be given back.
+    taken: Arc<AtomicBool>,
     hook: Hook,
     panics: Arc<Mutex<Vec<String>>>,
 }
@@ -44,16 +46,17 @@ impl Screen {
         let open = || io::stdout().as_fd().try_clone_to_owned().map(File::from);
         let backend = CrosstermBackend::new(BufWriter::with_capacity(64 << 10, open()?));
         let raw = open()?;
-        let panics = Arc::default();
+        let (panics, taken) = (Arc::default(), Arc::default());
         let hook: Hook = Arc::from(panic::take_hook());
-        set_hook(Arc::clone(&hook), raw.try_clone()?, Arc::clone(&panics));
+        let back = Back { terminal: raw.try_clone()?, taken: Arc::clone(&taken) };
+        set_hook(Arc::clone(&hook), back, Arc::clone(&panics));
         let mut screen = Self {
             backend,
             shown: Buffer::default(),
             next: Buffer::default(),
             raw,
             mouse,
-            taken: false,
+            taken,
             hook,
             panics,
         };
@@ -63,7 +66,7 @@ impl Screen {
 
     /// Takes the terminal again after [`Screen::leave`].
     pub(crate) fn enter(&mut self) -> io::Result<()> {
-        self.taken = true;
+        self.taken.store(true, Ordering::Relaxed);
         enable_raw_mode()?;
         execute!(self.raw, EnterAlternateScreen, EnableBracketedPaste, Hide)?;
         // What was there before is not known any more.
@@ -106,10 +109,11 @@ impl Screen {
 
     /// Gives the terminal back.
     pub(crate) fn leave(&mut self) -> io::Result<()> {
-        if !std::mem::take(&mut self.taken) {
+        if !self.taken.swap(false, Ordering::Relaxed) {
             return Ok(());
         }
-        restore(&mut self.raw)
+        restore(&mut self.raw)?;
+        disable_raw_mode()
     }
 
     /// Takes the mouse or leaves it to the terminal.
@@ -145,23 +149,99 @@ impl Drop for Screen {
     }
 }
 
-fn restore(raw: &mut File) -> io::Result<()> {
-    queue!(raw, DisableMouseCapture, DisableBracketedPaste, Show, LeaveAlternateScreen)?;
-    raw.flush()?;
-    disable_raw_mode()
+/// Everything but the raw mode, which is no matter of what is written.
+fn restore(terminal: &mut impl Write) -> io::Result<()> {
+    queue!(terminal, DisableMouseCapture, DisableBracketedPaste, Show, LeaveAlternateScreen)?;
+    terminal.flush()
+}
+
+/// What it takes to give the terminal back from anywhere.
+struct Back<Terminal> {
+    terminal: Terminal,
+    taken: Arc<AtomicBool>,
+}
+
+impl<Terminal: Write> Back<Terminal> {
+    /// Once: leaving a screen that was left would move the cursor over what was told meanwhile.
+    fn give(&mut self) {
+        if self.taken.swap(false, Ordering::Relaxed) {
+            // Nothing can be done about a terminal that does not take it back.
+            drop(restore(&mut self.terminal));
+            drop(disable_raw_mode());
+        }
+    }
 }
 
 /// A panic of the screen's own thread gives the terminal back before it is told; one of another thread
 /// is kept until there is room for it.
-fn set_hook(usual: Hook, raw: File, panics: Arc<Mutex<Vec<String>>>) {
+fn set_hook<Terminal: Write + Send + 'static>(
+    usual: Hook,
+    back: Back<Terminal>,
+    panics: Arc<Mutex<Vec<String>>>,
+) {
     let own = thread::current().id();
-    let raw = Mutex::new(raw);
+    let back = Mutex::new(back);
     panic::set_hook(Box::new(move |info| {
         if thread::current().id() == own {
-            drop(restore(&mut raw.lock().unwrap_or_else(PoisonError::into_inner)));
+            back.lock().unwrap_or_else(PoisonError::into_inner).give();
             usual(info);
         } else {
             panics.lock().unwrap_or_else(PoisonError::into_inner).push(info.to_string());
         }
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A terminal that keeps what is written.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Written {
+        fn text(&self) -> String {
+            String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+        }
+    }
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_once_before_it_is_told() {
+        let (terminal, taken) = (Written::default(), Arc::new(AtomicBool::new(true)));
+        let back = Back { terminal: terminal.clone(), taken: Arc::clone(&taken) };
+        let kept: Arc<Mutex<Vec<String>>> = Arc::default();
+        let before = panic::take_hook();
+        let seen = terminal.clone();
+        let tell: Hook = Arc::new(move |info| {
+            seen.clone().write_all(format!("<{info}>").as_bytes()).unwrap();
+        });
+        set_hook(tell, back, Arc::clone(&kept));
+        let other = thread::spawn(|| panic!("in another thread")).join();
+        let while_taken = terminal.text();
+        let own = panic::catch_unwind(|| panic!("in the screen"));
+        let again = panic::catch_unwind(|| panic!("a second time"));
+        panic::set_hook(before);
+
+        assert!(other.is_err() && own.is_err() && again.is_err());
+        assert_eq!(while_taken, "", "the screen stays as it is");
+        let kept = kept.lock().unwrap();
+        assert!(matches!(&kept[..], [one] if one.contains("in another thread")), "{kept:?}");
+        let text = terminal.text();
+        let leave = "\x1b[?1049l";
+        let (given_back, told) = text.split_once(leave).expect("the screen is left");
+        assert!(given_back.contains("\x1b[?25h") && !given_back.contains('<'), "{text:?}");
+        assert!(told.contains("in the screen") && told.contains("a second time"), "{text:?}");
+        assert!(!told.contains(leave), "{text:?}");
+        assert!(!taken.load(Ordering::Relaxed));
+    }
 }

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::sync::mpsc;
 
 use logtap_recv::{Handle, Store};
-use logtap_tui::{Options, Source, Statistics, Theme};
+use logtap_tui::{Ended, Options, Source, Statistics, Theme, TuiError};
 use signal_hook::iterator::Signals;
 
 use crate::failure::CommandError;
@@ -27,15 +27,19 @@ pub(super) struct Receiver<'a> {
     pub(super) redaction: Option<String>,
 }
 
-/// Shows the screen until somebody quits or the receiver ends; returns what is left to be told.
-pub(super) fn show(mut receiver: Receiver<'_>, address: &str) -> Result<Vec<String>, CommandError> {
+/// Shows the screen until somebody quits or the receiver ends.
+pub(super) fn show(receiver: &mut Receiver<'_>, address: &str) -> Ended {
     let options = Options {
         directory: receiver.store.directory().to_owned(),
         address: address.to_owned(),
         theme: Theme { colour: !wants_no_colour() },
     };
-    logtap_tui::run(options, &mut receiver)
-        .map_err(|error| CommandError::caused(error).hinted("--headless runs without a screen"))
+    logtap_tui::run(options, receiver)
+}
+
+/// A screen that could not be, or could not go on.
+pub(super) fn failed(error: TuiError) -> CommandError {
+    CommandError::caused(error).hinted("--headless runs without a screen")
 }
 
 impl Source for Receiver<'_> {

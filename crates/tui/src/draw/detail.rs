@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::log::{put_runs, runs};
-use super::overlay::window;
+use super::overlay::{put_span, window};
 use super::put;
 use super::status::NAMES;
 use crate::format::count;
@@ -31,8 +31,7 @@ pub(super) fn draw(state: &State, top: usize, buffer: &mut Buffer) {
         let is_field = text.is_field;
         cut(&text.text, columns).into_iter().map(move |piece| (&text.text, piece, is_field))
     });
-    let all = pieces.clone().count();
-    let room = usize::from(inner.height);
+    let (all, room) = (pieces.clone().count(), usize::from(inner.height));
     let top = top.min(all.saturating_sub(room));
     for (number, (text, piece, is_field)) in pieces.skip(top).take(room).enumerate() {
         let y = inner.y + number as u16;
@@ -48,11 +47,15 @@ pub(super) fn draw(state: &State, top: usize, buffer: &mut Buffer) {
             put_runs(buffer, inner.x, y, inner.right(), text, &runs, &piece);
         }
     }
-    if all > room && area.height > 1 {
-        let seen = format!(" {}-{} of {} ", top + 1, (top + room).min(all), count(all as u64));
-        let x = area.right().saturating_sub(seen.len() as u16 + 1);
-        put(buffer, x, area.bottom() - 1, area.right(), &[(&seen, theme.strong())]);
-    }
+    put_span(state, area, top..top + room, all, buffer);
+}
+
+/// How many rows the chosen line takes, and how many of them there is room for.
+pub(super) fn size(state: &State) -> (usize, usize) {
+    let columns = usize::from(state.width.saturating_sub(2));
+    let texts = state.chosen().map(|row| text(&row.line)).unwrap_or_default();
+    let rows = texts.iter().map(|text| cut(&text.text, columns).len()).sum();
+    (rows, usize::from(state.height.saturating_sub(2)))
 }
 
 /// Cells of a name.

@@ -1,5 +1,7 @@
 //! Windows over the log: the help, and the levels.
 
+use std::ops::Range;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -40,18 +42,10 @@ fn centred(state: &State, width: u16, height: u16) -> Rect {
 
 pub(super) fn draw_help(state: &State, top: usize, buffer: &mut Buffer) {
     let theme = state.title.theme;
-    let area = centred(state, 72, BINDINGS.len() as u16 + 2);
+    let area = help_area(state);
     let inner = window(state, area, " keys ", buffer);
     let room = usize::from(inner.height);
-    let columns = usize::from(inner.width).saturating_sub(KEYS + 1);
-    let lines: Vec<(&str, &str)> = BINDINGS
-        .iter()
-        .flat_map(|binding| {
-            let pieces = cut_at_blanks(binding.meaning, columns);
-            let line = move |(place, piece)| (if place == 0 { binding.keys } else { "" }, piece);
-            pieces.into_iter().enumerate().map(line)
-        })
-        .collect();
+    let lines = help_lines(area);
     let top = top.min(lines.len().saturating_sub(room));
     for (row, (keys, meaning)) in lines.iter().skip(top).take(room).enumerate() {
         let keys = format!(" {keys:<KEYS$}");
@@ -63,6 +57,43 @@ pub(super) fn draw_help(state: &State, top: usize, buffer: &mut Buffer) {
         let x = area.right().saturating_sub(more.len() as u16 + 1);
         put(buffer, x, area.bottom() - 1, area.right(), &[(more, theme.strong())]);
     }
+}
+
+/// Rows of the help, and how many of them there is room for.
+pub(super) fn help_size(state: &State) -> (usize, usize) {
+    let area = help_area(state);
+    (help_lines(area).len(), usize::from(area.height.saturating_sub(2)))
+}
+
+fn help_area(state: &State) -> Rect {
+    centred(state, 72, BINDINGS.len() as u16 + 2)
+}
+
+fn help_lines(area: Rect) -> Vec<(&'static str, &'static str)> {
+    let columns = usize::from(area.width.saturating_sub(2)).saturating_sub(KEYS + 1);
+    let rows = BINDINGS.iter().flat_map(|binding| {
+        let pieces = cut_at_blanks(binding.meaning, columns);
+        let line = move |(place, piece)| (if place == 0 { binding.keys } else { "" }, piece);
+        pieces.into_iter().enumerate().map(line)
+    });
+    rows.collect()
+}
+
+/// Says in the border of a window which of its rows are seen, where that is not all.
+pub(super) fn put_span(
+    state: &State,
+    area: Rect,
+    seen: Range<usize>,
+    rows: usize,
+    buffer: &mut Buffer,
+) {
+    if seen.len() >= rows || area.height < 2 {
+        return;
+    }
+    let text = format!(" {}-{} of {} ", seen.start + 1, seen.end.min(rows), count(rows as u64));
+    let x = area.right().saturating_sub(text.len() as u16 + 1);
+    let texts = [(text.as_str(), state.title.theme.strong())];
+    put(buffer, x, area.bottom() - 1, area.right(), &texts);
 }
 
 pub(super) fn draw_levels(state: &State, buffer: &mut Buffer) {

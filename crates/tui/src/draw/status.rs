@@ -4,14 +4,17 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use super::areas::Areas;
 use super::{put, put_cut};
-use crate::format::count;
+use crate::format::{count, short};
 use crate::state::{LevelSet, Mode, Prompt, State};
 use crate::visible::shown;
 use crate::wrap::{cut_at_blanks, width};
 
 /// Rows that a notice may take.
 const MAX_TOLD: usize = 4;
+/// Columns below which there is little room.
+const NARROW: usize = 40;
 
 /// What the bottom line says when there is nothing else to say, the most useful first.
 const HINTS: [&str; 9] = [
@@ -33,11 +36,20 @@ pub(super) fn draw_rule(state: &State, area: Rect, buffer: &mut Buffer) {
     let theme = state.title.theme;
     let line = "\u{2500}".repeat(usize::from(area.width));
     put(buffer, area.x, area.y, area.right(), &[(&line, theme.dim())]);
-    let right = position(state);
+    let mut right = position(state);
+    if usize::from(area.width) < NARROW && lost(state).is_some() {
+        // Where there is little room, what is lost is more than what is new.
+        right.truncate(right.find("  +").unwrap_or(right.len()));
+    }
     let right_start = area.right().saturating_sub(width(&right) as u16 + 1);
     let style = if state.follow { theme.good() } else { theme.warning() };
     put(buffer, right_start, area.y, area.right(), &[(&right, style)]);
     let mut x = area.x + 1;
+    for loss in [lost(state), unread(state)].into_iter().flatten() {
+        let end = right_start.saturating_sub(1);
+        let text = loss.fitting(usize::from(end.saturating_sub(x)));
+        x = put(buffer, x, area.y, end, &[(text, theme.warning())]) + 1;
+    }
     let badges = badges(state);
     let count = badges.len();
     for (number, (text, is_warning)) in badges.into_iter().enumerate() {
@@ -54,6 +66,43 @@ pub(super) fn draw_rule(state: &State, area: Rect, buffer: &mut Buffer) {
         }
         x = put(buffer, x, area.y, end, &[(&text, style)]) + 1;
     }
+}
+
+/// What was lost and what was not read yet, at the top right, where a window is over the line that says it.
+pub(super) fn draw_losses(state: &State, buffer: &mut Buffer) {
+    let texts = [lost(state), unread(state)];
+    let mut end = state.width;
+    for loss in texts.into_iter().flatten() {
+        let text = loss.fitting(usize::from(end));
+        let x = end.saturating_sub(width(text) as u16);
+        put(buffer, x, 0, end, &[(text, state.title.theme.warning())]);
+        end = x.saturating_sub(1);
+    }
+}
+
+/// A number that must be seen, in words for much room and for little.
+struct Loss(Vec<String>);
+
+impl Loss {
+    fn fitting(&self, room: usize) -> &str {
+        let found = self.0.iter().find(|text| width(text) <= room);
+        found.or(self.0.last()).map_or("", String::as_str)
+    }
+}
+
+fn lost(state: &State) -> Option<Loss> {
+    let lines = state.statistics.dropped;
+    let few = short(lines);
+    let long = format!(" DROPPED {} ", count(lines));
+    (lines > 0).then(|| Loss(vec![long, format!(" DROP {few} "), format!("DROP {few}"), few]))
+}
+
+fn unread(state: &State) -> Option<Loss> {
+    let unread = state.warnings.unread();
+    let noun = if unread == 1 { "WARNING" } else { "WARNINGS" };
+    let long = format!(" ! {} {noun} ", count(unread));
+    let few = format!("!{}", short(unread));
+    (unread > 0).then(|| Loss(vec![long, format!(" {few} "), few, "!".to_owned()]))
 }
 
 /// Where one is.
@@ -74,9 +123,6 @@ fn badges(state: &State) -> Vec<(String, bool)> {
     // A count that still grows says so.
     let so_far = if progress.is_complete() { "" } else { "\u{2265}" };
     let mut badges = Vec::new();
-    if state.statistics.dropped > 0 {
-        badges.push((format!("DROPPED {}", count(state.statistics.dropped)), true));
-    }
     if state.removed > 0 {
         badges.push((format!("{} OLD FILES REMOVED", count(state.removed)), true));
     }
@@ -126,7 +172,7 @@ pub(super) fn draw_bottom(state: &State, area: Rect, buffer: &mut Buffer) {
     if let Mode::Prompt(prompt) = &state.mode {
         draw_prompt(state, prompt, area, buffer);
         if let Some(notice) = notice.filter(|notice| notice.is_bad) {
-            draw_lines(&notice.text, theme.bad(), Rect { height: 0, ..area }, buffer);
+            draw_lines(state, &notice.text, theme.bad(), Rect { height: 0, ..area }, buffer);
         }
         return;
     }
@@ -137,22 +183,22 @@ pub(super) fn draw_bottom(state: &State, area: Rect, buffer: &mut Buffer) {
         _ => None,
     };
     if let Some(text) = waits {
-        draw_lines(text, theme.strong(), area, buffer);
+        draw_lines(state, text, theme.strong(), area, buffer);
     } else if let Some(notice) = notice {
         let style = if notice.is_bad { theme.bad() } else { theme.strong() };
-        draw_lines(&notice.text, style, area, buffer);
+        draw_lines(state, &notice.text, style, area, buffer);
     } else if let Some(seek) = &state.seeking {
         let direction = if seek.forward { "down" } else { "up" };
         let percent = state.progress.percent();
         let text = format!("searching {direction}: {percent}%   Esc stops");
-        draw_lines(&text, theme.warning(), area, buffer);
+        draw_lines(state, &text, theme.warning(), area, buffer);
     } else if let Some(damaged) = &state.progress.damaged {
-        draw_lines(damaged, theme.bad(), area, buffer);
+        draw_lines(state, damaged, theme.bad(), area, buffer);
     } else if let Some(export) = &state.exporting {
         let (percent, lines) = (export.percent, count(export.lines));
         let path = &export.path;
         let text = format!("writing {percent}%, {lines} lines, to {path}   Esc gives it up");
-        draw_lines(&text, theme.warning(), area, buffer);
+        draw_lines(state, &text, theme.warning(), area, buffer);
     } else {
         draw_hints(state, area, buffer);
     }
@@ -162,7 +208,7 @@ pub(super) fn draw_bottom(state: &State, area: Rect, buffer: &mut Buffer) {
 fn draw_hints(state: &State, area: Rect, buffer: &mut Buffer) {
     let mut x = area.x;
     for hint in HINTS {
-        if usize::from(area.right() - x) <= hint.len() {
+        if usize::from(area.right().saturating_sub(x)) <= hint.len() {
             return;
         }
         x = put(buffer, x + 1, area.y, area.right(), &[(hint, state.title.theme.dim())]) + 1;
@@ -170,11 +216,13 @@ fn draw_hints(state: &State, area: Rect, buffer: &mut Buffer) {
 }
 
 /// A text that is told, on as many rows as it needs, over the last ones of the log.
-fn draw_lines(text: &str, style: Style, area: Rect, buffer: &mut Buffer) {
+fn draw_lines(state: &State, text: &str, style: Style, area: Rect, buffer: &mut Buffer) {
     let text = shown(text);
     let pieces = cut_at_blanks(&text, usize::from(area.width).saturating_sub(2));
     let bottom = area.y + area.height;
-    let rows = pieces.len().min(MAX_TOLD).min(usize::from(bottom)) as u16;
+    // The line above the log tells of losses, and stays.
+    let room = usize::from(bottom.saturating_sub(Areas::of(state).rule.bottom()));
+    let rows = pieces.len().min(MAX_TOLD).min(room) as u16;
     let blank = " ".repeat(usize::from(area.width));
     for (row, piece) in pieces.iter().take(usize::from(rows)).enumerate() {
         let y = bottom - rows + row as u16;

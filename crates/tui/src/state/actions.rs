@@ -3,6 +3,7 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::{Effect, Goal, Keep, LevelSet, Mode, Prompt, Purpose, Request, Seek, State};
+use crate::draw::last_top;
 use crate::draw::log::rows_in_sight;
 use crate::keys::{Action, action};
 
@@ -14,8 +15,7 @@ impl State {
         match self.mode.clone() {
             Mode::Normal => {}
             Mode::Prompt(prompt) => return self.prompt_key(prompt, key),
-            Mode::Help(top) => return self.overlay_key(key, top, Mode::Help),
-            Mode::Detail(top) => return self.overlay_key(key, top, Mode::Detail),
+            Mode::Help(_) | Mode::Detail(_) | Mode::Warnings(_) => return self.overlay_key(key),
             Mode::Levels => return self.levels_key(key),
             Mode::Mark | Mode::Jump => return self.mark_key(key),
             Mode::GoTo => {
@@ -106,6 +106,10 @@ impl State {
                 let state = if self.mouse { "on" } else { "off: the terminal selects text" };
                 self.tell(format!("mouse {state}"), false);
                 return vec![Effect::Mouse(self.mouse)];
+            }
+            Action::Warnings => {
+                self.notice = None;
+                self.mode = Mode::Warnings(0);
             }
             Action::Help => self.mode = Mode::Help(0),
             Action::Redraw => return vec![Effect::Redraw],
@@ -237,13 +241,15 @@ impl State {
         self.talker_label = names.get(next).or_else(|| names.first()).cloned();
     }
 
-    fn overlay_key(&mut self, key: KeyEvent, top: usize, back: fn(usize) -> Mode) -> Vec<Effect> {
-        let page = usize::from(self.height / 2).max(1);
-        let top = match action(key) {
-            Some(Action::Down) => top + 1,
-            Some(Action::Up) => top.saturating_sub(1),
-            Some(Action::HalfDown | Action::PageDown) => top + page,
-            Some(Action::HalfUp | Action::PageUp) => top.saturating_sub(page),
+    fn overlay_key(&mut self, key: KeyEvent) -> Vec<Effect> {
+        let page = isize::from((self.height / 2).max(1).cast_signed());
+        let moved = match action(key) {
+            Some(Action::Down) => 1,
+            Some(Action::Up) => -1,
+            Some(Action::HalfDown | Action::PageDown) => page,
+            Some(Action::HalfUp | Action::PageUp) => -page,
+            Some(Action::Top | Action::GoTo) => isize::MIN,
+            Some(Action::Bottom) => isize::MAX,
             Some(Action::Copy) if matches!(self.mode, Mode::Detail(_)) => return self.copy(false),
             Some(Action::CopyRaw) if matches!(self.mode, Mode::Detail(_)) => {
                 return self.copy(true);
@@ -258,8 +264,16 @@ impl State {
                 return Vec::new();
             }
         };
-        self.mode = back(top);
+        self.scroll_window(moved);
         Vec::new()
+    }
+
+    /// Scrolls the window that is open; whether there is one with a text.
+    pub(super) fn scroll_window(&mut self, rows: isize) -> bool {
+        let last = last_top(self);
+        let Some(top) = self.mode.top() else { return false };
+        *top = top.saturating_add_signed(rows).min(last);
+        true
     }
 
     fn levels_key(&mut self, key: KeyEvent) -> Vec<Effect> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use logtap_capture::Timestamp;
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
 use super::{Goal, Page, Place, Progress, Request, Sought, Statistics};
@@ -47,6 +48,8 @@ pub enum Event {
     Sought(Sought),
     /// The time that was asked for: its line, or why there is none.
     Time(Result<Place, String>),
+    /// A warning that nobody has asked for, and when it came.
+    Warned(Timestamp, String),
     /// Something to tell, and whether it is bad.
     Told(String, bool),
 }

@@ -1,5 +1,6 @@
 //! What each key changes.
 
+use logtap_capture::Timestamp;
 use logtap_tui::keys::{BINDINGS, action};
 use logtap_tui::state::{Effect, Event, Mode, TimeStyle};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEventKind};
@@ -248,11 +249,81 @@ fn windows_open_scroll_and_close() {
     fake.press("q");
     assert_eq!(fake.state.mode, Mode::Normal, "q closes the help, not the receiver");
     fake.press("<enter>jy");
-    assert_eq!(fake.state.mode, Mode::Detail(1));
+    assert_eq!(fake.state.mode, Mode::Detail(0), "there is no more of it");
     assert!(!fake.state.follow, "the line stays");
     fake.press("<esc>");
     assert_eq!(fake.state.mode, Mode::Normal);
     assert!(matches!(fake.asked[..], [Effect::Copy(_)]));
+}
+
+#[test]
+fn windows_scroll_no_further_than_their_text() {
+    let message = (0..50).map(|number| number.to_string()).collect::<Vec<_>>().join("\n");
+    let mut fake = Fake::new(vec![line(0, 3, &message)], 80, 24);
+    for number in 0..60 {
+        fake.event(Event::Warned(at(number), format!("warning {number}")));
+    }
+    for (open, all) in [("?", BINDINGS.len()), ("<enter>", 6 + 50), ("!", 60)] {
+        fake.press(open);
+        fake.press("G");
+        let top = *fake.state.clone().mode.top().expect("a window is open");
+        assert_eq!(top, all - 22, "{open}");
+        fake.press("jjj<pgdn>");
+        fake.mouse(MouseEventKind::ScrollDown, 5, 5);
+        fake.press("k");
+        assert_eq!(*fake.state.clone().mode.top().expect("it is open"), top - 1, "{open}");
+        fake.press("gg");
+        assert_eq!(*fake.state.clone().mode.top().expect("it is open"), 0, "{open}");
+        fake.press("<esc>");
+        assert_eq!(fake.state.mode, Mode::Normal);
+    }
+}
+
+/// So many seconds after 2024-01-15T10:19:59Z.
+fn at(second: i64) -> Timestamp {
+    Timestamp(1_705_313_999_000_000_000 + second * 1_000_000_000)
+}
+
+#[test]
+fn warnings_are_unread_until_they_were_on_the_screen() {
+    let mut fake = fake();
+    let warn = |fake: &mut Fake, second: i64, text: &str| {
+        fake.event(Event::Warned(at(second), text.into()));
+    };
+    for number in 0..40 {
+        warn(&mut fake, number, &format!("warning {number}"));
+    }
+    let told = |fake: &Fake| fake.state.notice.as_ref().map(|notice| notice.text.clone());
+    assert_eq!(told(&fake).as_deref(), Some("warning 39"));
+    for _ in 0..9 {
+        fake.tick();
+    }
+    assert_eq!(
+        (told(&fake), fake.state.warnings.unread()),
+        (None, 40),
+        "it is gone, not forgotten"
+    );
+    fake.press("!");
+    assert_eq!(fake.state.warnings.unread(), 40 - 22);
+    fake.press("j");
+    assert_eq!(fake.state.warnings.unread(), 40 - 23);
+    // One that comes is in front; what is being read stays.
+    warn(&mut fake, 50, "new");
+    assert_eq!(fake.state.mode, Mode::Warnings(2));
+    warn(&mut fake, 51, "new");
+    warn(&mut fake, 52, "warning 10");
+    assert_eq!((fake.state.mode.clone(), told(&fake)), (Mode::Warnings(3), None));
+    fake.press("G");
+    assert_eq!(fake.state.warnings.unread(), 2 + 2, "those that came in front");
+    assert_eq!(fake.state.warnings.left().len(), 2);
+    fake.press("gg");
+    assert_eq!(fake.state.warnings.unread(), 0);
+    fake.press("!");
+    assert_eq!(fake.state.mode, Mode::Normal);
+    // At the top one sees them come.
+    fake.press("!");
+    warn(&mut fake, 60, "seen at once");
+    assert_eq!(fake.state.warnings.unread(), 0);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Whole screens, at the usual sizes and at silly ones.
 
+use logtap_capture::Timestamp;
 use logtap_tui::Theme;
 use logtap_tui::state::{Event, ShownLine};
 use ratatui::style::{Color, Modifier};
@@ -122,8 +123,10 @@ fn no_text_of_others_does_anything_to_the_screen() {
         120,
         40,
     );
+    fake.event(Event::Warned(Timestamp(0), text("warning")));
     fake.event(Event::Told(text("notice"), true));
-    for keys in ["", "W", "k<enter>", "<esc>L", "<esc>?", "<esc>lx", "<esc>w", "<esc>/=a"] {
+    for keys in ["", "W", "k<enter>", "<esc>L", "<esc>!", "<esc>?", "<esc>lx", "<esc>w", "<esc>/=a"]
+    {
         fake.press(keys);
         fake.event(Event::Paste(text("typed")));
         let state = &mut fake.state;
@@ -161,6 +164,61 @@ fn numbers_are_never_cut_and_what_is_lost_is_seen() {
         ("\u{65e5}\u{672c}".into(), 7),
     ];
     insta::assert_snapshot!(fake.screen());
+}
+
+#[test]
+fn warnings_are_counted_and_listed() {
+    let mut fake = with_ticks(Fake::with_lines(1000, 64, 14));
+    let times = "2024-01-15T10:20:00Z 2024-01-15T10:21:30Z 2024-01-15T10:21:31Z";
+    let texts = [
+        "senders are put off with 429: the disk is full; --max-disk makes room",
+        "the certificate \u{1b}[2J could not be read",
+        "senders are put off with 429: the disk is full; --max-disk makes room",
+    ];
+    for (time, text) in times.split(' ').zip(texts) {
+        let time = Timestamp::parse(time).expect("a time");
+        fake.event(Event::Warned(time, text.into()));
+    }
+    let told = fake.screen();
+    for _ in 0..7 {
+        fake.tick();
+    }
+    let counted = fake.screen();
+    fake.press("!");
+    let listed = fake.screen();
+    fake.press("<esc>");
+    let read = fake.screen();
+    insta::assert_snapshot!([told, counted, listed, read].join("\n"));
+    let beyond = Timestamp::parse("2024-01-15T10:22:00Z").expect("a time");
+    for number in 0..250 {
+        fake.event(Event::Warned(beyond, format!("warning {number}")));
+    }
+    fake.press("!G");
+    insta::assert_snapshot!("the_last_of_many_warnings", fake.screen());
+    assert_eq!(fake.state.warnings.beyond(), 53);
+}
+
+#[test]
+fn what_is_lost_is_seen_at_all_times_and_sizes() {
+    let mut fake = with_ticks(Fake::with_lines(1000, 80, 24));
+    for keys in ["", "?", "<esc>L", "<esc><enter>", "<esc>!", "<esc>/=a(b<enter>", "<esc>Wgg"] {
+        fake.press(keys);
+        for (width, height) in [(80, 24), (250, 70), (40, 10), (20, 5), (20, 3), (20, 1), (12, 2)] {
+            fake.event(Event::Resize(width, height));
+            for (dropped, shown) in [(7, ["7", "7"]), (1_234_567, ["1,234,567", "1.2M"])] {
+                // A tick would take it back.
+                fake.state.statistics.dropped = dropped;
+                let screen = fake.screen();
+                let texts =
+                    shown.map(|number| [format!("DROPPED {number}"), format!("DROP {number}")]);
+                assert!(
+                    texts.as_flattened().iter().any(|text| screen.contains(text.as_str())),
+                    "after {keys} at {width}x{height}:\n{screen}"
+                );
+            }
+        }
+        fake.event(Event::Resize(80, 24));
+    }
 }
 
 #[test]
@@ -222,8 +280,12 @@ fn colours_are_for_those_who_want_them() {
 #[test]
 fn a_screen_of_any_size_is_drawn() {
     let mut fake = Fake::with_lines(100, 80, 24);
+    for width in 1..=250 {
+        fake.event(Event::Resize(width, 18));
+        fake.cells();
+    }
     fake.press("/=E<enter>/o<enter>W");
-    for keys in ["", "?", "<esc>L", "<esc><enter>", "<esc>/abc"] {
+    for keys in ["", "?", "<esc>L", "<esc><enter>", "<esc>!", "<esc>/abc"] {
         fake.press(keys);
         for width in [1, 2, 5, 20, 39, 40, 41, 65, 66, 200] {
             // Where something comes or goes, and one less.
