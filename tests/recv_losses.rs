@@ -1,11 +1,13 @@
 //! Every loss is told in three places, the metrics, the audit trail and the metadata, with the same
-//! numbers, by stream; and what is lost and what is stored is what was acknowledged.
+//! numbers, by stream, also of a receiver that was killed and started again; and what is lost and what is
+//! stored is what was acknowledged.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::Path;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::capture;
@@ -26,27 +28,24 @@ fn push(port: u16, app: &str, first: u64) -> u16 {
     request(port, "POST", "/loki/api/v1/push", body.to_string().as_bytes()).status
 }
 
-/// The samples of a metric by the value of their last label.
+/// The samples of a metric by the stream that they are of.
 fn samples(port: u16, name: &str) -> Streams {
     let text = request(port, "GET", "/metrics", b"").body;
     text.lines()
         .filter_map(|line| {
-            let (labels, count) = line.strip_prefix(name)?.strip_prefix('{')?.split_once("} ")?;
-            let (_, value) = labels
-                .rsplit_once("=\"{")
-                .map_or_else(|| labels.rsplit_once("=\""), |(_, value)| Some(("", value)))?;
-            let value = value.trim_end_matches('"').trim_end_matches('}').replace('\\', "");
-            Some((value, count.parse().expect("a number")))
+            let (stream, count) =
+                line.strip_prefix(name)?.strip_prefix("{stream=\"")?.rsplit_once("\"} ")?;
+            Some((plain(&stream.replace('\\', "")), count.parse().expect("a number")))
         })
         .collect()
 }
 
-/// What the trail says was lost with a detail: lines, and lines by stream.
-fn audited(directory: &Path, detail: &str) -> (u64, Streams) {
+/// What the trail says was lost in a way, `removed` or `dropped`: lines, and lines by stream.
+fn audited(directory: &Path, loss: &str) -> (u64, Streams) {
     let records = objects(directory, "audit.jsonl");
     let mut sum = (0, Streams::new());
     for record in records.iter().filter(|record| record["event"] == "lines_dropped") {
-        if record["detail"].as_str().is_some_and(|text| text.contains(detail)) {
+        if record["loss"] == loss {
             sum.0 += record["lines"].as_u64().expect("a number");
             for (name, lines) in record["streams"].as_object().into_iter().flatten() {
                 *sum.1.entry(plain(name)).or_default() += lines.as_u64().expect("a number");
@@ -56,7 +55,7 @@ fn audited(directory: &Path, detail: &str) -> (u64, Streams) {
     sum
 }
 
-/// A stream's name as the metrics' one is cut above.
+/// A stream's name without its braces.
 fn plain(name: &str) -> String {
     name.trim_matches(['{', '}']).to_owned()
 }
@@ -89,7 +88,7 @@ fn every_policy_tells_the_same_loss_everywhere() {
         let removed = metric(port, "logtap_logs_removed_total");
         let removed_files = metric(port, "logtap_files_removed_total");
         let removed_bytes = metric(port, "logtap_bytes_removed_total");
-        let by_label = samples(port, "logtap_logs_removed_by_label_total");
+        let removed_by_stream = samples(port, "logtap_logs_removed_by_stream_total");
         let said = said(service);
         let about = metadata(&directory);
 
@@ -98,15 +97,15 @@ fn every_policy_tells_the_same_loss_everywhere() {
         assert_eq!(no_room, dropped, "{mode}");
         assert_eq!(streams(&about["dropped"]["streams"]), by_stream, "{mode}");
         assert_eq!(by_stream.values().sum::<u64>(), dropped, "{mode}: {by_stream:?}");
-        let told = audited(&directory, "there was no room for them");
-        assert_eq!(told, (dropped, by_stream), "{mode}");
+        assert_eq!(audited(&directory, "dropped"), (dropped, by_stream), "{mode}");
 
         assert_eq!(lines("removed"), removed, "{mode}: {about}");
         assert_eq!(about["removed"]["segments"].as_u64().unwrap_or(0), removed_files);
         assert_eq!(about["removed"]["bytes"].as_u64().unwrap_or(0), removed_bytes);
-        assert_eq!(streams(&about["removed_labels"]["app"]), by_label, "{mode}");
-        assert_eq!(by_label.values().sum::<u64>(), removed, "{mode}: {by_label:?}");
-        assert_eq!(audited(&directory, "the oldest segments went").0, removed, "{mode}");
+        assert_eq!(streams(&about["removed_streams"]), removed_by_stream, "{mode}");
+        let sum = removed_by_stream.values().sum::<u64>();
+        assert_eq!(sum, removed, "{mode}: {removed_by_stream:?}");
+        assert_eq!(audited(&directory, "removed"), (removed, removed_by_stream), "{mode}");
 
         assert!(dropped + removed > 0, "{mode} {max_disk}");
         assert_eq!(dropped > 0, mode == "drop-newest" || max_disk == "3KB", "{mode}");
@@ -116,6 +115,53 @@ fn every_policy_tells_the_same_loss_everywhere() {
         let warned =
             if dropped > 0 { "were dropped for want of room" } else { "files go for want" };
         assert!(said.contains(warned), "{mode}: {said}");
+    }
+}
+
+#[test]
+fn kills_take_nothing_from_what_is_told() {
+    for mode in ["drop-oldest", "drop-newest"] {
+        let workspace = Workspace::new();
+        let (directory, port) = (workspace.join("capture"), free_port());
+        let options = ["--max-disk", "150KB", "--on-full", mode, "--min-free", "0"];
+        let options = [&options[..], &["--compress=false"]].concat();
+        let mut sent = 0;
+        for pushes in [30, 3, 25] {
+            let service = receiver(port, &directory, &options);
+            for _ in 0..pushes {
+                assert_eq!(push(port, "a", sent), 204, "{mode}");
+                assert_eq!(push(port, "b", sent + 10), 204, "{mode}");
+                sent += 20;
+            }
+            // At once: the trail is written by somebody who looks once a second.
+            service.stop(Signal::KILL, &[]);
+        }
+        let service = receiver(port, &directory, &options);
+        let dropped = metric(port, "logtap_logs_dropped_total");
+        let removed = metric(port, "logtap_logs_removed_total");
+        let dropped_by_stream = samples(port, "logtap_logs_dropped_by_stream_total");
+        let removed_by_stream = samples(port, "logtap_logs_removed_by_stream_total");
+        let no_room = metric(port, "logtap_logs_dropped_by_reason_total{reason=\"no_room\"}");
+        said(service);
+        let about = metadata(&directory);
+        assert_eq!(no_room, dropped, "{mode}");
+        assert_eq!(about["dropped"]["lines"].as_u64().unwrap_or(0), dropped, "{mode}: {about}");
+        assert_eq!(about["removed"]["lines"].as_u64().unwrap_or(0), removed, "{mode}: {about}");
+        assert_eq!(streams(&about["dropped"]["streams"]), dropped_by_stream, "{mode}");
+        assert_eq!(streams(&about["removed_streams"]), removed_by_stream, "{mode}");
+        assert_eq!(audited(&directory, "dropped"), (dropped, dropped_by_stream.clone()), "{mode}");
+        assert_eq!(audited(&directory, "removed"), (removed, removed_by_stream.clone()), "{mode}");
+        // Nothing was under way when it was killed, so every line is accounted for, and whose it was.
+        let stored = capture::read(&directory);
+        assert_eq!(stored.len() as u64 + dropped + removed, sent, "{mode}: {about}");
+        for app in ["a", "b"] {
+            let stored = stored.iter().filter(|line| line.label("app") == app).count() as u64;
+            let name = format!("app=\"{app}\"");
+            let lost = [&dropped_by_stream, &removed_by_stream]
+                .map(|streams| streams.get(&name).copied().unwrap_or(0));
+            assert_eq!(stored + lost.iter().sum::<u64>(), sent / 2, "{mode} {app}: {about}");
+        }
+        assert!(dropped + removed > 0, "{mode}");
     }
 }
 
@@ -135,7 +181,9 @@ fn lines_that_nobody_can_send_again_are_told_when_they_are_lost() {
     let about = metadata(&directory);
     assert_eq!(about["dropped"]["lines"], 5, "{about}");
     assert_eq!(about["dropped"]["streams"], serde_json::json!({"{app=\"web\"}": 5}));
-    let told = audited(&directory, "nobody can be asked");
-    assert_eq!(told.0, 5);
-    assert_eq!(told.1.values().sum::<u64>(), 5);
+    assert_eq!(about["dropped"]["unanswered"], 5, "{about}");
+    assert_eq!(audited(&directory, "dropped"), (5, [("app=\"web\"".to_owned(), 5)].into()));
+    let records = objects(&directory, "audit.jsonl");
+    let told = records.iter().find(|record| record["event"] == "lines_dropped").expect("told");
+    assert_eq!(told["detail"], "they came where nobody can be asked to send again");
 }

@@ -23,6 +23,7 @@ mod store;
 mod strict;
 mod talkers;
 mod tls;
+mod told;
 mod trail;
 mod unpack;
 pub mod watch;

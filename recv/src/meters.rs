@@ -154,7 +154,8 @@ impl Meters {
         ];
         put("logtap_pushes_total", "counter", "Pushes by what became of them.", &pushes);
         let strict = self.strict_lines.get();
-        let dropped = counts.dropped + counts.lost + strict;
+        let losses = store.losses();
+        let dropped = losses.dropped.lines + strict;
         for (name, help, value) in [
             ("logtap_logs_received_total", "Lines stored.", counts.lines),
             ("logtap_logs_bytes_total", "Bytes of the lines stored.", counts.bytes),
@@ -166,10 +167,10 @@ impl Meters {
             (
                 "logtap_logs_removed_total",
                 "Lines of segments that went for want of room, over the capture's life.",
-                status.removed.lines,
+                losses.removed.lines,
             ),
-            ("logtap_bytes_removed_total", "Their bytes before compression.", status.removed.bytes),
-            ("logtap_files_removed_total", "Files that went so.", status.removed.segments),
+            ("logtap_bytes_removed_total", "Their bytes before compression.", losses.removed.bytes),
+            ("logtap_files_removed_total", "Files that went so.", losses.removed.segments),
             (
                 "logtap_rotation_errors_total",
                 "Times that a file could not be closed, indexed or compressed; it is tried again.",
@@ -189,7 +190,7 @@ impl Meters {
             ),
             (
                 "logtap_logs_dropped_total",
-                "Lines not stored: no room, refused as Loki does, or lost at the end where nobody is answered.",
+                "Lines not stored, over the capture's life: no room, or lost where nobody is answered; and now: refused as Loki does.",
                 dropped,
             ),
             ("logtap_push_bytes_total", "Bytes of push bodies.", self.received_bytes.get()),
@@ -239,23 +240,19 @@ impl Meters {
         let redactions = redactions.iter().map(|(name, count)| labelled("pattern", name, *count));
         let help = "Replacements by redaction, in what is stored.";
         put_owned("logtap_redactions_total", help, redactions.collect());
-        let missing = store.missing().streams;
-        let missing = missing.iter().map(|(name, count)| labelled("stream", name, *count));
-        let help = "Lines dropped for want of room, or lost where nobody is answered, by stream.";
-        put_owned("logtap_logs_dropped_by_stream_total", help, missing.collect());
-        let removed = store.removed_labels();
-        let removed = removed.iter().flat_map(|(label, values)| {
-            let label = escape_label(label);
-            values.iter().map(move |(value, count)| {
-                let value = escape_label(value);
-                (format!("{{label=\"{label}\",value=\"{value}\"}}"), *count)
-            })
-        });
-        let help = "Lines of files that went for want of room, for each label value.";
-        put_owned("logtap_logs_removed_by_label_total", help, removed.collect());
+        // The names are limited where they are counted, so that no sender can make more and more of them.
+        let dropped = losses.dropped.streams.iter();
+        let dropped = dropped.map(|(name, count)| labelled("stream", name, count));
+        let help = "Lines dropped for want of room, or lost where nobody is answered, by stream, over the capture's life.";
+        put_owned("logtap_logs_dropped_by_stream_total", help, dropped.collect());
+        let removed = losses.removed_streams.iter();
+        let removed = removed.map(|(name, count)| labelled("stream", name, count));
+        let help = "Lines of files that went for want of room, by stream, over the capture's life.";
+        put_owned("logtap_logs_removed_by_stream_total", help, removed.collect());
+        let unanswered = losses.dropped.unanswered.min(losses.dropped.lines);
         let reasons = [
-            ("{reason=\"no_room\"}", counts.dropped),
-            ("{reason=\"nobody_answered\"}", counts.lost),
+            ("{reason=\"no_room\"}", losses.dropped.lines - unanswered),
+            ("{reason=\"nobody_answered\"}", unanswered),
             ("{reason=\"strict\"}", strict),
         ];
         let help = "Lines not stored, by reason.";

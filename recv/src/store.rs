@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use logtap_capture::{
-    Appended, CaptureError, Dropped, LabelCounts, Redactor, Status, Totals, Writer, WriterOptions,
+    Appended, CaptureError, Losses, Redactor, Status, Totals, Writer, WriterOptions,
 };
 use logtap_loki::{Batch, Labels};
 
@@ -85,10 +85,8 @@ pub struct Store {
     failures: AtomicU64,
     dropped: AtomicU64,
     lost: AtomicU64,
-    /// What was dropped or lost, by stream.
-    missing: Mutex<Dropped>,
-    /// What was removed by label value, and how many segments that was when it was looked up.
-    removed_labels: Mutex<(u64, LabelCounts)>,
+    /// What was lost over the capture's whole life, as its metadata has it.
+    losses: Mutex<Losses>,
     status: Mutex<Status>,
     /// How the capture was found.
     found: Status,
@@ -101,7 +99,7 @@ impl Store {
         let redactor = Arc::clone(&options.writer.redactor);
         let writer = Writer::open(directory, options.writer)?;
         let status = writer.status();
-        let removed_labels = (status.removed.segments, writer.removed_labels());
+        let losses = Mutex::new(writer.losses());
         Ok(Self {
             directory: directory.to_owned(),
             redactor,
@@ -112,8 +110,7 @@ impl Store {
             failures: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             lost: AtomicU64::new(0),
-            missing: Mutex::default(),
-            removed_labels: Mutex::new(removed_labels),
+            losses,
             status: Mutex::new(status),
             found: status,
             talkers: Talkers::default(),
@@ -145,7 +142,6 @@ impl Store {
                 }
                 if appended.dropped > 0 {
                     self.dropped.fetch_add(appended.dropped, Ordering::Relaxed);
-                    self.count_missing(redacted.get(), skipped);
                 }
                 self.lines.fetch_add(appended.stored, Ordering::Relaxed);
                 self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -162,44 +158,43 @@ impl Store {
     /// stored any more.
     pub fn give_up(&self, batch: &Batch) {
         let redacted = self.redactor.redact(batch);
-        if let Some(writer) = self.writer().as_mut() {
-            writer.give_up(&redacted);
+        let lines = batch.entries.len() as u64;
+        self.lost.fetch_add(lines, Ordering::Relaxed);
+        match self.writer().as_mut() {
+            Some(writer) => {
+                writer.give_up(&redacted);
+                self.look_at(writer);
+            }
+            None => self.lose_after_the_end(lines),
         }
-        self.lost.fetch_add(batch.entries.len() as u64, Ordering::Relaxed);
-        self.count_missing(redacted.get(), 0);
     }
 
     /// Counts lines that were lost before anybody saw them, under a name of what they were.
     pub fn give_up_unseen(&self, name: &str, lines: u64) {
         let labels: Labels = vec![("logtap_lost".to_owned(), name.to_owned())];
-        if let Some(writer) = self.writer().as_mut() {
-            writer.give_up_unseen(&labels, lines);
-        }
         self.lost.fetch_add(lines, Ordering::Relaxed);
-        lock(&self.missing).add(&labels, lines, 0);
+        match self.writer().as_mut() {
+            Some(writer) => {
+                writer.give_up_unseen(&labels, lines);
+                self.look_at(writer);
+            }
+            None => self.lose_after_the_end(lines),
+        }
     }
 
-    fn count_missing(&self, batch: &Batch, skipped: usize) {
-        let mut of_streams = vec![(0, 0); batch.streams.len()];
-        for entry in batch.entries.iter().skip(skipped) {
-            if let Some((lines, bytes)) = of_streams.get_mut(entry.stream as usize) {
-                *lines += 1;
-                *bytes += u64::from(entry.length);
-            }
-        }
-        let mut missing = lock(&self.missing);
-        for (labels, (lines, bytes)) in batch.streams.iter().zip(of_streams) {
-            if lines > 0 {
-                missing.add(labels, lines, bytes);
-            }
-        }
+    /// Counts lines that are lost when the metadata is complete: only whoever asks here is told of them.
+    fn lose_after_the_end(&self, lines: u64) {
+        let mut losses = lock(&self.losses);
+        losses.dropped.lines += lines;
+        losses.dropped.unanswered += lines;
+        losses.dropped.streams.add_unnamed(lines);
     }
 
     fn look_at(&self, writer: &Writer) {
         let status = writer.status();
-        let mut known = lock(&self.removed_labels);
-        if known.0 != status.removed.segments {
-            *known = (status.removed.segments, writer.removed_labels());
+        let mut known = lock(&self.losses);
+        if known.removed != status.removed || known.dropped.lines != status.dropped_lines {
+            *known = writer.losses();
         }
         drop(known);
         *lock(&self.status) = status;
@@ -233,7 +228,13 @@ impl Store {
     pub fn close(&self) -> Result<Totals, StoreError> {
         let writer = self.writer().take().ok_or_else(|| self.closed())?;
         let totals = writer.close()?;
-        lock(&self.status).disk_bytes = totals.disk_bytes;
+        let mut status = lock(&self.status);
+        status.disk_bytes = totals.disk_bytes;
+        // What was lost at the very end is told like everything else.
+        status.removed = totals.losses.removed;
+        status.dropped_lines = totals.losses.dropped.lines;
+        drop(status);
+        lock(&self.losses).clone_from(&totals.losses);
         Ok(totals)
     }
 
@@ -266,15 +267,10 @@ impl Store {
         self.talkers.of(label)
     }
 
-    /// The lines that were dropped or lost so far, by stream. Never waits for the disk.
-    pub fn missing(&self) -> Dropped {
-        lock(&self.missing).clone()
-    }
-
-    /// The lines that were removed for want of room for each label value, over the capture's whole life.
-    /// Never waits for the disk.
-    pub fn removed_labels(&self) -> LabelCounts {
-        lock(&self.removed_labels).1.clone()
+    /// What was lost over the capture's whole life, with the numbers of its metadata. Never waits for the
+    /// disk.
+    pub fn losses(&self) -> Losses {
+        lock(&self.losses).clone()
     }
 
     /// How the capture was after the last batch. Never waits for the disk.
@@ -332,7 +328,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::ops::ControlFlow;
 
-    use logtap_capture::{Capture, Filter, Metadata, Patterns};
+    use logtap_capture::{Capture, Filter, Metadata, OTHERS, Patterns};
     use logtap_loki::Origin;
 
     use super::*;
@@ -414,12 +410,20 @@ mod tests {
         let store = Store::create(directory.path(), StoreOptions::default()).unwrap();
         store.give_up(&batch());
         store.give_up_unseen("packets", 5);
-        let streams =
-            [("{app=\"web\"}".to_owned(), 2), ("{logtap_lost=\"packets\"}".to_owned(), 5)];
-        assert_eq!(store.missing().streams, streams.into());
+        let told = store.losses();
+        let streams: Vec<_> = told.dropped.streams.iter().collect();
+        assert_eq!(streams, [("{app=\"web\"}", 2), ("{logtap_lost=\"packets\"}", 5)]);
+        assert_eq!((told.dropped.lines, told.dropped.unanswered), (7, 7));
         assert_eq!((store.counts().lost, store.counts().dropped), (7, 0));
+        let metadata = || Metadata::read(directory.path()).unwrap().losses();
+        assert_eq!(metadata(), told, "at once");
         store.close().unwrap();
-        assert_eq!(Metadata::read(directory.path()).unwrap().dropped, store.missing());
+        assert_eq!(metadata(), told);
+        store.give_up(&batch());
+        assert_eq!(store.losses().dropped.streams.get(OTHERS), 2, "of which nobody can note more");
+        let again = Store::create(directory.path(), StoreOptions::default()).unwrap();
+        assert_eq!(again.losses(), told, "over its whole life");
+        assert_eq!(again.counts(), Counts::default());
     }
 
     #[test]

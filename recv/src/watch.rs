@@ -3,7 +3,6 @@
 //! What is worth telling follows from two looks, by `changes`. The store knows nothing of this and
 //! never waits for it. It is also what gives the store its tick.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
@@ -11,7 +10,7 @@ use std::time::Duration;
 
 use logtap_capture::Timestamp;
 
-use crate::audit::{Audit, AuditEvent, AuditRecord};
+use crate::audit::{Audit, AuditEvent, AuditRecord, Loss};
 use crate::notices::Notices;
 use crate::notify::alert::{Numbers, Rule, newly_true, value};
 use crate::notify::webhook::{Deliveries, Webhooks};
@@ -56,8 +55,6 @@ struct Standing {
     rotations_by_age: u64,
     /// Lines dropped for want of room.
     dropped: u64,
-    /// Lines that came where nobody is answered, and are lost.
-    lost: u64,
     /// Lines of older segments that went for want of room.
     removed: u64,
     failures: u64,
@@ -71,24 +68,10 @@ const NOT_SYNCED: &str = "files could not be written through to the disk";
 
 /// What was told already.
 struct Known {
-    /// Lines dropped or lost by stream.
-    missing: BTreeMap<String, u64>,
+    /// Lines that were lost where nobody is answered.
+    unanswered: u64,
     told_of_removal: bool,
     notices: Notices,
-}
-
-impl Known {
-    /// The lines by stream that were dropped or lost since it was asked.
-    fn newly_missing(&mut self, store: &Store) -> BTreeMap<String, u64> {
-        let now = store.missing().streams;
-        let since = |(name, lines): (&String, &u64)| {
-            let more = lines - self.missing.get(name).copied().unwrap_or(0).min(*lines);
-            (more > 0).then(|| (name.clone(), more))
-        };
-        let more = now.iter().filter_map(since).collect();
-        self.missing = now;
-        more
-    }
 }
 
 /// Something worth telling.
@@ -96,7 +79,6 @@ impl Known {
 enum Change {
     Rotated(&'static str, u64),
     Dropped(u64),
-    Lost(u64),
     Removed(u64),
     /// What fails, how often, and what can be done about it.
     Failed(&'static str, u64, &'static str),
@@ -166,9 +148,6 @@ impl Observers {
                 }
             }
             Change::Dropped(lines) => {
-                let record = AuditRecord::new(AuditEvent::LinesDropped).lines(lines, 0);
-                let record = record.detail("there was no room for them");
-                self.audit.record(record.streams(known.newly_missing(store)));
                 known.notices.give("dropped", || {
                     format!(
                         "{lines} lines were dropped for want of room, as --on-full says; raise \
@@ -176,14 +155,7 @@ impl Observers {
                     )
                 });
             }
-            Change::Lost(lines) => {
-                let record = AuditRecord::new(AuditEvent::LinesDropped).lines(lines, 0);
-                let record = record.detail("they came where nobody can be asked to send again");
-                self.audit.record(record.streams(known.newly_missing(store)));
-            }
             Change::Removed(lines) => {
-                let record = AuditRecord::new(AuditEvent::LinesDropped).lines(lines, 0);
-                self.audit.record(record.detail("the oldest segments went for want of room"));
                 if !std::mem::replace(&mut known.told_of_removal, true) {
                     known.notices.give("removed", || {
                         format!(
@@ -228,11 +200,23 @@ impl Observers {
     }
 }
 
+/// Why lines were dropped of which so many came where nobody is answered.
+fn why_dropped(lines: u64, unanswered: u64) -> String {
+    let no_room = "there was no room for them";
+    let unasked = "they came where nobody can be asked to send again";
+    match (unanswered, lines.saturating_sub(unanswered)) {
+        (0, _) => no_room.to_owned(),
+        (_, 0) => unasked.to_owned(),
+        (unanswered, rest) => format!("{no_room} ({rest}), or {unasked} ({unanswered})"),
+    }
+}
+
 fn look(store: &Store, cap: u64, observers: &Observers, stop_rx: &mpsc::Receiver<()>) {
-    let mut before = standing(store, cap);
+    // What has happened since the store was opened is told, also what was before this first look.
+    let mut before = Standing::default();
     let (mut warned, mut was_true) = (false, Vec::new());
     let mut known = Known {
-        missing: BTreeMap::new(),
+        unanswered: 0,
         told_of_removal: false,
         notices: Notices::new(observers.notices.clone()),
     };
@@ -246,6 +230,14 @@ fn look(store: &Store, cap: u64, observers: &Observers, stop_rx: &mpsc::Receiver
             });
         }
         let now = standing(store, cap);
+        let losses = store.losses();
+        let unanswered = store.counts().lost;
+        let newly_unanswered =
+            unanswered.saturating_sub(std::mem::replace(&mut known.unanswered, unanswered));
+        observers.audit.tell_losses(&losses, |loss, lines| match loss {
+            Loss::Removed => "the oldest segments went for want of room".to_owned(),
+            Loss::Dropped => why_dropped(lines, newly_unanswered),
+        });
         for change in changes(&before, &now, &mut warned) {
             observers.tell(change, &now, &mut known, store);
         }
@@ -278,7 +270,6 @@ fn changes(before: &Standing, now: &Standing, warned: &mut bool) -> Vec<Change> 
         Change::Rotated("age", times)
     }));
     changes.extend(grown(now.dropped, before.dropped, Change::Dropped));
-    changes.extend(grown(now.lost, before.lost, Change::Lost));
     changes.extend(grown(now.removed, before.removed, Change::Removed));
     changes.extend(grown(now.failures, before.failures, |times| {
         Change::Failed(NOT_STORED, times, "senders keep them and were told why")
@@ -317,7 +308,6 @@ fn standing(store: &Store, cap: u64) -> Standing {
         rotations_by_size: status.rotations_by_size,
         rotations_by_age: status.rotations_by_age,
         dropped: counts.dropped,
-        lost: counts.lost,
         removed: counts.removed,
         failures: counts.failures,
         rotation_failures: status.rotation_failures,
@@ -353,21 +343,19 @@ mod tests {
             failures: 2,
             rotation_failures: 4,
             sync_failures: 1,
-            lost: 6,
             ..standing(3, 0)
         };
         let found = changes(&before, &now, &mut warned);
         assert_eq!(
-            found[..5],
+            found[..4],
             [
                 Change::Rotated("size", 3),
                 Change::Rotated("age", 1),
                 Change::Dropped(2),
-                Change::Lost(6),
                 Change::Removed(2),
             ]
         );
-        let failed: Vec<_> = found[5..]
+        let failed: Vec<_> = found[4..]
             .iter()
             .map(|change| match change {
                 Change::Failed(what, times, _) => (*what, *times),

@@ -10,24 +10,16 @@ mod room;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use logtap_loki::Labels;
-
 use crate::error::CaptureError;
-use crate::fullness::OTHERS;
-use crate::index::{
-    IndexEntry, LabelCounts, MAX_SOURCES, SegmentStats, Sources, raise, render_index,
-};
+use crate::index::{IndexEntry, MAX_SOURCES, SegmentStats, Sources, raise, render_index};
 use crate::layout::{INDEX, METADATA, SegmentName, finished_file, is_dated, raw_file};
+use crate::losses::Losses;
 use crate::metadata::{Metadata, Redaction, Removed};
 use crate::replace::{remove_if_there, replace_file};
 use crate::timestamp::Timestamp;
 
 pub(crate) use room::Limits;
 use room::{Room, Texts};
-
-/// Label names, and values of each, of which the lines that were removed are counted apart.
-const MAX_REMOVED_NAMES: usize = 64;
-const MAX_REMOVED_VALUES: usize = 1_000;
 
 /// Metadata and closed segments of a capture that is being written.
 #[derive(Debug)]
@@ -70,10 +62,11 @@ impl Closed {
 impl Catalog {
     pub(crate) fn new(
         directory: &Path,
-        metadata: Metadata,
+        mut metadata: Metadata,
         closed: Vec<Closed>,
         limits: Limits,
     ) -> Self {
+        metadata.settle_losses();
         let mut catalog = Self {
             directory: directory.to_owned(),
             metadata,
@@ -177,18 +170,27 @@ impl Catalog {
     }
 
     /// Counts lines that are dropped.
-    pub(crate) fn add_dropped(&mut self, labels: &Labels, lines: u64, bytes: u64) {
-        self.metadata.dropped.add(labels, lines, bytes);
+    pub(crate) fn add_dropped(&mut self, stream: &str, lines: u64, bytes: u64) {
+        let room = self.names_room();
+        let dropped = &mut self.metadata.dropped;
+        dropped.lines += lines;
+        dropped.bytes += bytes;
+        dropped.streams.add(stream, lines, room);
     }
 
-    /// What was removed and what was dropped so far, over the capture's whole life.
-    pub(crate) fn losses(&self) -> (Removed, u64) {
+    /// Notes that so many of the lines that are dropped came where nobody can be asked to send again.
+    pub(crate) fn add_unanswered(&mut self, lines: u64) {
+        self.metadata.dropped.unanswered += lines;
+    }
+
+    /// How much was removed and dropped so far, over the capture's whole life.
+    pub(crate) fn lost(&self) -> (Removed, u64) {
         (self.metadata.removed, self.metadata.dropped.lines)
     }
 
-    /// The removed lines for each label value, over the capture's whole life.
-    pub(crate) fn removed_labels(&self) -> &LabelCounts {
-        &self.metadata.removed_labels
+    /// All that was lost so far, over the capture's whole life.
+    pub(crate) fn losses(&self) -> Losses {
+        self.metadata.losses()
     }
 
     /// Counts a segment that is gone, and keeps what must outlive it.
@@ -196,7 +198,8 @@ impl Catalog {
         self.metadata.removed.segments += 1;
         self.metadata.removed.lines += entry.lines;
         self.metadata.removed.bytes += entry.bytes;
-        add_labels(&mut self.metadata.removed_labels, &entry.labels);
+        let room = self.names_room();
+        self.metadata.removed_streams.add_all(&entry.streams, entry.lines, room);
         for (source, last) in &entry.sources {
             raise(&mut self.metadata.sources, source, *last);
         }
@@ -286,41 +289,5 @@ impl Catalog {
 
     fn index(&self) -> Vec<u8> {
         render_index(self.closed.iter().map(|segment| &segment.entry))
-    }
-}
-
-/// Adds counts of lines per label value; beyond the limits values are counted together.
-fn add_labels(sum: &mut LabelCounts, more: &LabelCounts) {
-    for (name, values) in more {
-        if !sum.contains_key(name) && sum.len() >= MAX_REMOVED_NAMES {
-            continue;
-        }
-        let known = sum.entry(name.clone()).or_default();
-        for (value, lines) in values {
-            let is_one_more = !known.contains_key(value) && known.len() >= MAX_REMOVED_VALUES;
-            let value = if is_one_more { OTHERS } else { value.as_str() };
-            *known.entry(value.to_owned()).or_default() += lines;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_of_removed_lines_are_limited_and_lose_none() {
-        let mut sum = LabelCounts::new();
-        for number in 0..MAX_REMOVED_VALUES as u64 + 5 {
-            let values = BTreeMap::from([(number.to_string(), 2)]);
-            add_labels(&mut sum, &LabelCounts::from([("app".to_owned(), values)]));
-        }
-        assert_eq!((sum["app"]["0"], sum["app"][OTHERS]), (2, 10));
-        assert_eq!(sum["app"].values().sum::<u64>(), 2 * (MAX_REMOVED_VALUES as u64 + 5));
-        for number in 0..MAX_REMOVED_NAMES + 5 {
-            let values = BTreeMap::from([("x".to_owned(), 1)]);
-            add_labels(&mut sum, &LabelCounts::from([(number.to_string(), values)]));
-        }
-        assert_eq!(sum.len(), MAX_REMOVED_NAMES);
     }
 }

@@ -1,8 +1,8 @@
-//! `index.jsonl`: for each closed segment its time range, its size and exact counts per label value.
+//! `index.jsonl`: for each closed segment its time range, its size and exact counts per label value and stream.
 //!
-//! One compact object a line, the predecessor's keys first; `sources` is ours: the number of the last
-//! line stored of each source that numbers its lines. A label name with too many values is left out,
-//! which readers take as "look into the segment".
+//! One compact object a line, the predecessor's keys first. Ours: `streams`, the lines of each set of
+//! labels, and `sources`, the number of the last line stored of each source that numbers its lines. A label
+//! name with too many values is left out, which readers take as "look into the segment".
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::decode::BatchMark;
 use crate::error::CaptureError;
 use crate::layout::{INDEX, is_plain};
+use crate::losses::{MAX_NAMES_BYTES, StreamCounts, listed};
 use crate::timestamp::Timestamp;
 
 /// More values than this of one label name are not counted.
@@ -52,6 +53,9 @@ pub struct IndexEntry {
     /// Lines per label value.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: LabelCounts,
+    /// Lines per stream, all of them, as far as it is known.
+    #[serde(default, skip_serializing_if = "StreamCounts::is_empty")]
+    pub streams: StreamCounts,
     /// Last stored lines of the sources in it.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub sources: Sources,
@@ -114,52 +118,59 @@ pub(crate) fn render_index<'a>(entries: impl Iterator<Item = &'a IndexEntry>) ->
 }
 
 /// What is learned about a segment while it is written or scanned.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SegmentStats {
     range: Option<(Timestamp, Timestamp)>,
     lines: u64,
     bytes: u64,
     labels: BTreeMap<String, Option<BTreeMap<String, u64>>>,
+    streams: StreamCounts,
+    /// Bytes that names of streams may take.
+    names_room: u64,
     sources: Sources,
     /// What labels and sources take in the index line, or a little more.
     listed_bytes: u64,
 }
 
-/// What an index line takes without labels and sources, at most.
-const LINE_BASE: u64 = 320;
-/// What a number and the marks around it and a name take in an index line, at most.
-const LISTED_BASE: u64 = 26;
+/// What an index line takes without labels, streams and sources, at most.
+const LINE_BASE: u64 = 384;
 
-/// What a name with its number takes in an index line, at most.
-fn listed(name: &str) -> u64 {
-    json_length(name) + LISTED_BASE
-}
-
-/// What a text takes in JSON, quotes included, at most.
-fn json_length(text: &str) -> u64 {
-    let wider = text.bytes().map(|byte| match byte {
-        b'"' | b'\\' => 1,
-        0..0x20 => 5,
-        _ => 0,
-    });
-    text.len() as u64 + 2 + wider.sum::<u64>()
+impl Default for SegmentStats {
+    fn default() -> Self {
+        Self::within(MAX_NAMES_BYTES)
+    }
 }
 
 impl SegmentStats {
-    /// What the segment's index line takes, at most.
-    pub(crate) fn entry_bytes(&self) -> u64 {
-        LINE_BASE + self.listed_bytes
+    /// Of a segment without lines, of which names of streams take no more than so many bytes.
+    pub(crate) fn within(names_room: u64) -> Self {
+        Self {
+            range: None,
+            lines: 0,
+            bytes: 0,
+            labels: BTreeMap::new(),
+            streams: StreamCounts::default(),
+            names_room,
+            sources: Sources::new(),
+            listed_bytes: 0,
+        }
     }
 
-    /// What these streams and this source would add to it, at most.
-    pub(crate) fn growth(&self, streams: &[Labels], source: Option<&str>) -> u64 {
+    /// What the segment's index line takes, at most.
+    pub(crate) fn entry_bytes(&self) -> u64 {
+        LINE_BASE + self.listed_bytes + self.streams.listed_bytes()
+    }
+
+    /// What these streams, with their names, and this source would add to it, at most.
+    pub(crate) fn growth(&self, streams: &[Labels], names: &[String], source: Option<&str>) -> u64 {
         let pairs = streams.iter().flatten().filter(|(name, value)| {
             let known = self.labels.get(name);
             !known.is_some_and(|known| known.as_ref().is_none_or(|known| known.contains_key(value)))
         });
         let labels = pairs.map(|(name, value)| listed(name) + listed(value));
         let source = source.filter(|source| !self.sources.contains_key(*source)).map(listed);
-        labels.sum::<u64>() + source.unwrap_or(0)
+        let of_streams = self.streams.growth(names, self.names_room);
+        labels.sum::<u64>() + of_streams + source.unwrap_or(0)
     }
 
     /// Counts lines between two times.
@@ -198,6 +209,11 @@ impl SegmentStats {
             self.listed_bytes = self.listed_bytes.saturating_sub(given_up);
             *values = None;
         }
+    }
+
+    /// Counts lines of a stream.
+    pub(crate) fn add_stream(&mut self, name: &str, lines: u64) {
+        self.streams.add(name, lines, self.names_room);
     }
 
     /// Notes that a source's lines up to this one are stored.
@@ -244,6 +260,7 @@ impl SegmentStats {
                 .into_iter()
                 .filter_map(|(name, values)| Some((name, values?)))
                 .collect(),
+            streams: self.streams,
             sources: self.sources,
         }
     }
@@ -262,6 +279,7 @@ pub(crate) fn raise(sources: &mut Sources, source: &str, last: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::losses::{OTHERS, name_of};
 
     #[test]
     fn reads_the_predecessors_index_and_the_last_line_about_a_file() {
@@ -296,13 +314,18 @@ mod tests {
             })
             .collect();
         let before = stats.entry_bytes();
-        let growth = stats.growth(&streams, Some("source"));
+        let names: Vec<String> = streams.iter().map(|labels| name_of(labels)).collect();
+        let growth = stats.growth(&streams, &names, Some("source"));
+        for name in &names {
+            stats.add_stream(name, u64::MAX / 100);
+        }
+        stats.add_stream(OTHERS, u64::MAX / 3);
         for (name, value) in streams.iter().flatten() {
             stats.add_label(name, value, u64::MAX / 100);
         }
         stats.add_lines(Timestamp(i64::MIN), Timestamp(i64::MAX), u64::MAX, u64::MAX);
         stats.add_source("source", u64::MAX);
-        assert_eq!(stats.growth(&streams, Some("source")), 0);
+        assert_eq!(stats.growth(&streams, &names, Some("source")), 0);
         let (now, bound) = (stats.entry_bytes(), before + growth);
         assert!(now <= bound, "{now} {bound}");
         let entry = stats.into_entry("2024-01-15T101959-000.jsonl.zst".into());

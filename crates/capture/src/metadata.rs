@@ -11,9 +11,9 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::CaptureError;
-use crate::fullness::{Dropped, OTHERS};
-use crate::index::{LabelCounts, Sources};
+use crate::index::Sources;
 use crate::layout::METADATA;
+use crate::losses::{Dropped, Losses, StreamCounts};
 use crate::timestamp::{Timestamp, ZERO_TIME};
 
 /// What `metadata.json` says.
@@ -46,9 +46,9 @@ pub struct Metadata {
     /// What the disk cap has taken away.
     #[serde(default, skip_serializing_if = "Removed::is_nothing")]
     pub removed: Removed,
-    /// The lines in them for each label value, as far as the index knew them.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub removed_labels: LabelCounts,
+    /// The lines in them by stream.
+    #[serde(default, skip_serializing_if = "StreamCounts::is_empty")]
+    pub removed_streams: StreamCounts,
     /// Files that are counted there and that the index may still name, after a crash.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed_files: Vec<String>,
@@ -137,7 +137,7 @@ impl Metadata {
             labels_seen: Some(Vec::new()),
             redaction: None,
             removed: Removed::default(),
-            removed_labels: LabelCounts::new(),
+            removed_streams: StreamCounts::default(),
             removed_files: Vec::new(),
             dropped: Dropped::default(),
             sources: Sources::new(),
@@ -161,15 +161,31 @@ impl Metadata {
         })
     }
 
-    /// The same with the sums of what was lost alone: not of which streams, and not of which label values.
-    pub(crate) fn condensed(&self) -> Self {
-        let sum =
-            |values: &BTreeMap<String, u64>| [(OTHERS.to_owned(), values.values().sum())].into();
-        let labels = self.removed_labels.iter();
-        Self {
-            removed_labels: labels.map(|(name, values)| (name.clone(), sum(values))).collect(),
-            dropped: self.dropped.without_streams(),
-            ..self.clone()
+    /// Keeps the sums alone of what was lost: not of which streams.
+    pub(crate) fn condense_losses(&mut self) {
+        self.removed_streams = self.removed_streams.condensed();
+        self.dropped.streams = self.dropped.streams.condensed();
+    }
+
+    /// Makes the streams add up to what was lost, where somebody wrote it who did not count them, or
+    /// changed it.
+    pub(crate) fn settle_losses(&mut self) {
+        let settled = |known: &StreamCounts, lines| {
+            let mut sum = StreamCounts::default();
+            sum.add_all(known, lines, u64::MAX);
+            sum
+        };
+        self.removed_streams = settled(&self.removed_streams, self.removed.lines);
+        self.dropped.streams = settled(&self.dropped.streams, self.dropped.lines);
+        self.dropped.unanswered = self.dropped.unanswered.min(self.dropped.lines);
+    }
+
+    /// All that was lost.
+    pub fn losses(&self) -> Losses {
+        Losses {
+            removed: self.removed,
+            removed_streams: self.removed_streams.clone(),
+            dropped: self.dropped.clone(),
         }
     }
 

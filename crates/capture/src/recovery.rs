@@ -16,6 +16,7 @@ use crate::decode::{BatchMark, Line};
 use crate::error::CaptureError;
 use crate::index::{IndexEntry, SegmentStats, read_index};
 use crate::layout::{INDEX, METADATA, PARTIAL, SegmentName, finished_file, is_dated, raw_file};
+use crate::losses::stream_name;
 use crate::metadata::Metadata;
 use crate::timestamp::Timestamp;
 use crate::twins::{Twins, compare, judge};
@@ -56,10 +57,10 @@ pub(crate) fn recover(
             _ => (None, of_finished.or(of_raw)),
         };
         if files.raw {
-            closed.extend(take_raw(directory, &stem, of_raw)?);
+            closed.extend(take_raw(directory, &stem, of_raw, limits)?);
         }
         if files.finished {
-            closed.extend(take_finished(directory, &stem, of_finished)?);
+            closed.extend(take_finished(directory, &stem, of_finished, limits)?);
         }
     }
     let mut catalog = Catalog::new(directory, metadata, closed, limits);
@@ -115,6 +116,7 @@ fn take_raw(
     directory: &Path,
     stem: &str,
     known: Option<IndexEntry>,
+    limits: Limits,
 ) -> Result<Option<Closed>, CaptureError> {
     let path = directory.join(raw_file(stem));
     let known = match known {
@@ -126,7 +128,7 @@ fn take_raw(
         None if !is_dated(stem) => return Ok(None),
         None => {
             repair(&path)?;
-            let stats = scan(&path, false)?;
+            let stats = scan(&path, false, limits)?;
             if stats.bytes() == 0 {
                 fs::remove_file(&path).map_err(CaptureError::io("remove", &path))?;
                 return Ok(None);
@@ -142,12 +144,13 @@ fn take_finished(
     directory: &Path,
     stem: &str,
     known: Option<IndexEntry>,
+    limits: Limits,
 ) -> Result<Option<Closed>, CaptureError> {
     let path = directory.join(finished_file(stem));
     let entry = match known {
         Some(entry) => IndexEntry { file: finished_file(stem), ..entry },
         None if !is_dated(stem) => return Ok(None),
-        None => match scan(&path, true) {
+        None => match scan(&path, true, limits) {
             Ok(stats) => stats.into_entry(finished_file(stem)),
             Err(_) => return Ok(None),
         },
@@ -243,7 +246,7 @@ fn batch_mark(line: &[u8]) -> Option<BatchMark> {
 }
 
 /// Learns about a segment what the index should say.
-fn scan(path: &Path, finished: bool) -> Result<SegmentStats, CaptureError> {
+fn scan(path: &Path, finished: bool, limits: Limits) -> Result<SegmentStats, CaptureError> {
     let file = File::open(path).map_err(CaptureError::io("open", path))?;
     let from: Box<dyn Read> = if finished {
         Box::new(zstd::stream::read::Decoder::new(file).map_err(CaptureError::io("read", path))?)
@@ -251,7 +254,7 @@ fn scan(path: &Path, finished: bool) -> Result<SegmentStats, CaptureError> {
         Box::new(file)
     };
     let mut from = BufReader::with_capacity(1 << 18, from);
-    let mut stats = SegmentStats::default();
+    let mut stats = SegmentStats::within(limits.names_room());
     let mut batch: Option<(BatchMark, u64)> = None;
     let mut text = Vec::new();
     loop {
@@ -269,6 +272,8 @@ fn scan(path: &Path, finished: bool) -> Result<SegmentStats, CaptureError> {
         for (name, value) in &line.labels {
             stats.add_label(name, value, 1);
         }
+        let labels = line.labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+        stats.add_stream(&stream_name(labels), 1);
         if let Some(mark) = line.batch
             && let Some((ended, lines)) = batch.replace((mark, 0))
         {

@@ -21,9 +21,10 @@ use crate::compactor::{Compactor, lock_catalog};
 use crate::durability::Fsync;
 use crate::error::CaptureError;
 use crate::fullness::OnFull;
-use crate::index::{LabelCounts, MAX_SOURCES};
+use crate::index::{MAX_SOURCES, SegmentStats};
 use crate::layout::next_stem;
 use crate::lock::lock;
+use crate::losses::{Losses, name_of};
 use crate::recovery::{Recovered, recover};
 use crate::redact::RedactedBatch;
 use crate::rotation::{expected_size, is_due, is_old, segment_limit};
@@ -38,6 +39,8 @@ pub struct Writer {
     directory: PathBuf,
     options: WriterOptions,
     limit: u64,
+    /// Bytes that names of streams may take in the index line of a segment.
+    names_room: u64,
     lock: Arc<File>,
     catalog: Arc<Mutex<Catalog>>,
     compactor: Option<Compactor>,
@@ -83,6 +86,7 @@ impl Writer {
         let mut writer = Self {
             directory: directory.to_owned(),
             limit: segment_limit(options.max_segment_bytes, options.disk_cap),
+            names_room: limits.names_room(),
             options,
             lock,
             catalog: Arc::new(Mutex::new(catalog)),
@@ -117,7 +121,7 @@ impl Writer {
     /// How it is now.
     pub fn status(&self) -> Status {
         let catalog = lock_catalog(&self.catalog);
-        let (disk_bytes, (removed, dropped_lines)) = (catalog.disk_bytes(), catalog.losses());
+        let (disk_bytes, (removed, dropped_lines)) = (catalog.disk_bytes(), catalog.lost());
         let rotation_failures = self.rotation_failures + catalog.failures;
         drop(catalog);
         Status {
@@ -152,7 +156,9 @@ impl Writer {
             }
             Err(error) if error.is_full() && self.options.on_full != OnFull::Reject => {
                 appended.dropped = entries.len() as u64;
+                // Whoever sent them is told that they are taken care of, so they are counted before.
                 self.count_dropped(batch, entries);
+                self.tell_losses();
             }
             Err(error) => return Err(error),
         }
@@ -217,17 +223,22 @@ impl Writer {
     pub fn give_up(&mut self, redacted: &RedactedBatch<'_>) {
         let batch: &Batch = redacted.get();
         self.count_dropped(batch, &batch.entries);
+        lock_catalog(&self.catalog).add_unanswered(batch.entries.len() as u64);
+        self.tell_losses();
     }
 
     /// Counts lines of a stream that were lost before anybody saw them.
     pub fn give_up_unseen(&mut self, labels: &Labels, lines: u64) {
-        lock_catalog(&self.catalog).add_dropped(labels, lines, 0);
-        self.untold_losses = true;
+        let mut catalog = lock_catalog(&self.catalog);
+        catalog.add_dropped(&name_of(labels), lines, 0);
+        catalog.add_unanswered(lines);
+        drop(catalog);
+        self.tell_losses();
     }
 
-    /// The lines that were removed for want of room for each label value, over the capture's whole life.
-    pub fn removed_labels(&self) -> LabelCounts {
-        lock_catalog(&self.catalog).removed_labels().clone()
+    /// All that was lost so far, over the capture's whole life.
+    pub fn losses(&self) -> Losses {
+        lock_catalog(&self.catalog).losses()
     }
 
     /// Closes the active segment if it is old.
@@ -261,7 +272,7 @@ impl Writer {
             disk_bytes,
             segments,
             compressed,
-            removed: metadata.removed,
+            losses: metadata.losses(),
             compression_failure,
         })
     }
@@ -297,7 +308,9 @@ impl Writer {
             None => {
                 let begun = (self.options.clock)();
                 let stem = next_stem(begun, self.latest_stem.as_deref());
-                let active = Active::begin(&self.directory, stem, begun, self.options.fsync)?;
+                let stats = SegmentStats::within(self.names_room);
+                let fsync = self.options.fsync;
+                let active = Active::begin(&self.directory, stem, begun, fsync, stats)?;
                 self.latest_stem = Some(active.stem.clone());
                 active
             }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use logtap_capture::decode::Line;
 use logtap_capture::{
-    Appended, CaptureError, Metadata, OnFull, Redactor, Timestamp, Writer, WriterOptions,
+    Appended, CaptureError, Metadata, OTHERS, OnFull, Redactor, Timestamp, Writer, WriterOptions,
     read_index,
 };
 use logtap_loki::{Batch, Origin};
@@ -317,8 +317,8 @@ fn the_disk_cap_holds_at_every_moment_and_forgets_no_source() {
         assert_eq!(on_disk, writer.disk_bytes());
     }
     let totals = writer.close().unwrap();
-    assert!(totals.removed.segments > 0);
-    assert_eq!(totals.lines + totals.removed.lines, 10_010);
+    assert!(totals.losses.removed.segments > 0);
+    assert_eq!(totals.lines + totals.losses.removed.lines, 10_010);
     assert_eq!(numbers(directory.path()).last(), Some(&10_000));
     assert!(!text(directory.path()).contains(SOURCE));
     let mut writer = Writer::open(directory.path(), capped()).unwrap();
@@ -354,13 +354,22 @@ fn a_segment_that_is_removed_is_counted_once() {
     let index = fs::read_to_string(forgotten.path().join("index.jsonl")).unwrap();
     let index = index.split_once('\n').unwrap().1;
     fs::write(forgotten.path().join("index.jsonl"), index).unwrap();
-    for killed in [unlinked, counted, forgotten] {
+    for (killed, is_told) in [(unlinked, false), (counted, true), (forgotten, true)] {
         for _ in 0..2 {
             let mut writer = Writer::open(killed.path(), small()).unwrap();
             assert_eq!(writer.status().removed.lines, 10);
             assert_eq!(append(&mut writer, &batch(1, 30)).unwrap().skipped, 30);
         }
         assert_eq!(losses(killed.path()).0, 10);
+        let streams = Metadata::read(killed.path()).unwrap().removed_streams;
+        let whose: Vec<_> = streams.iter().collect();
+        if is_told {
+            // Somebody has counted them who did not know the streams.
+            assert_eq!(whose, [(OTHERS, 10)]);
+        } else {
+            let web = "{app=\"web\", stream=\"stdout\"}";
+            assert_eq!(whose, [("{app=\"db\"}", 5), (web, 5)]);
+        }
         assert_eq!(numbers(killed.path()), (11..=30).collect::<Vec<_>>());
         let index = read_index(killed.path()).unwrap();
         assert_eq!(index.iter().map(|entry| entry.lines).sum::<u64>(), 20);
@@ -414,7 +423,7 @@ fn a_cap_that_is_lowered_holds_from_the_first_line_on() {
     append(&mut writer, &unnumbered(3_001, 3_100)).unwrap();
     assert!(writer.disk_bytes() <= 100_000);
     let totals = writer.close().unwrap();
-    assert_eq!(totals.lines + totals.removed.lines, 3_100);
+    assert_eq!(totals.lines + totals.losses.removed.lines, 3_100);
     assert!(totals.disk_bytes <= 100_000);
 }
 
@@ -436,11 +445,12 @@ fn what_is_told_of_losses_leaves_room_for_lines() {
         assert!(writer.disk_bytes() <= CAP);
     }
     let totals = writer.close().unwrap();
-    assert_eq!(totals.lines + totals.removed.lines, 6_000);
+    assert_eq!(totals.lines + totals.losses.removed.lines, 6_000);
     assert!(totals.lines > 500, "{}", totals.lines);
     let metadata = Metadata::read(directory.path()).unwrap();
-    let told: u64 = metadata.removed_labels["pod"].values().sum();
-    assert_eq!(told, totals.removed.lines);
+    let told = &metadata.removed_streams;
+    assert_eq!((told.lines(), told), (totals.losses.removed.lines, &totals.losses.removed_streams));
+    assert!(told.get(OTHERS) > 0 && told.get("{pod=\"a-rather-long-name-1\"}") == 1, "{told:?}");
 }
 
 #[test]
@@ -500,7 +510,8 @@ fn what_others_left_in_the_directory_stays() {
 /// What the metadata says of losses.
 fn losses(directory: &Path) -> (u64, u64, std::collections::BTreeMap<String, u64>) {
     let metadata = Metadata::read(directory).unwrap();
-    (metadata.removed.lines, metadata.dropped.lines, metadata.dropped.streams)
+    let streams = metadata.dropped.streams.iter().map(|(name, lines)| (name.to_owned(), lines));
+    (metadata.removed.lines, metadata.dropped.lines, streams.collect())
 }
 
 #[test]
@@ -567,7 +578,7 @@ fn where_little_is_free_nothing_is_written_and_the_error_says_so() {
     assert_eq!(appended, Appended { stored: 0, skipped: 0, dropped: 3 });
     // They are not taken when they are sent again either: they were acknowledged.
     assert_eq!(append(&mut writer, &batch(3, 5)).unwrap().skipped, 3);
-    writer.tick().unwrap();
+    // Told before anybody is answered: a kill now takes nothing of it.
     let streams =
         [("{app=\"db\"}".to_owned(), 2), ("{app=\"web\", stream=\"stdout\"}".to_owned(), 1)];
     assert_eq!(losses(directory.path()), (0, 3, streams.into()));

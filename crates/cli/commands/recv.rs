@@ -138,6 +138,7 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let observers = observers.start(directory, config.notices.clone())?;
     config.audit = Some(Arc::clone(&observers.audit));
+    observers.audit.tell_earlier_losses(&store.losses());
     observers.audit.record(AuditRecord::new(AuditEvent::ServerStarted));
     let server = logtap_recv::serve(config, Arc::clone(&store)).map_err(|error| {
         let record = AuditRecord::new(AuditEvent::Error).detail(error.to_string());

@@ -50,8 +50,13 @@ pub fn parse_labels(text: &str) -> Result<Labels, LabelError> {
 
 /// Appends a label set as text.
 pub fn print_labels(labels: &Labels, out: &mut String) {
+    print_pairs(labels.iter().map(|(name, value)| (name.as_str(), value.as_str())), out);
+}
+
+/// Appends names and values as the text of a label set.
+pub fn print_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>, out: &mut String) {
     out.push('{');
-    for (index, (name, value)) in labels.iter().enumerate() {
+    for (index, (name, value)) in pairs.into_iter().enumerate() {
         if index > 0 {
             out.push_str(", ");
         }

@@ -12,6 +12,7 @@ use std::path::Path;
 use super::{Books, Catalog};
 use crate::error::CaptureError;
 use crate::layout::{INDEX, METADATA, SegmentName, finished_file, is_dated, raw_file};
+use crate::losses::MAX_NAMES_BYTES;
 use crate::replace::remove_if_there;
 use crate::retention::segments_to_remove;
 
@@ -21,6 +22,9 @@ const METADATA_GROWTH: u64 = 2 * 1024;
 /// alone.
 const METADATA_PART: u64 = 16;
 const METADATA_PLENTY: u64 = 4 * 1024;
+/// Names of streams take at most this part of the cap: in a line of the index, and for each kind of loss in
+/// the metadata.
+const NAMES_PART: u64 = 64;
 /// Where nothing may be removed, lines leave room for a raw segment to be compressed to this part of it.
 const COMPRESSED_PART: u64 = 4;
 
@@ -33,6 +37,13 @@ pub(crate) struct Limits {
     pub(crate) keep_all: bool,
     /// Whether raw segments are going to be compressed.
     pub(crate) compress: bool,
+}
+
+impl Limits {
+    /// Bytes that names of streams may take in one list.
+    pub(crate) fn names_room(&self) -> u64 {
+        self.cap.map_or(MAX_NAMES_BYTES, |cap| MAX_NAMES_BYTES.min(cap / NAMES_PART))
+    }
 }
 
 /// What is on disk beside closed segments, in bytes.
@@ -48,6 +59,8 @@ pub(super) struct Room {
     pub(super) index: u64,
     /// The metadata as it is.
     pub(super) metadata: u64,
+    /// Whether even the names of streams that have lost lines have no room.
+    names_given_up: bool,
 }
 
 /// What is to be written in place of the metadata and the index.
@@ -160,10 +173,15 @@ impl Catalog {
         if removed { self.save(Books::Both, false) } else { Ok(()) }
     }
 
+    /// Bytes that names of streams may take in the metadata, for each kind of loss.
+    pub(super) fn names_room(&self) -> u64 {
+        if self.room.names_given_up { 0 } else { self.limits.names_room() }
+    }
+
     /// What is needed beside the closed segments and their lines in the next index: what is growing, and
     /// index and metadata as they are and as they will be.
     fn claimed(&self) -> u64 {
-        let Room { active, active_entry, partial, index, metadata } = self.room;
+        let Room { active, active_entry, partial, index, metadata, .. } = self.room;
         let to_compress = match self.limits {
             Limits { keep_all: true, compress: true, .. } => {
                 let raw = self.closed.iter().filter(|segment| !is_finished(&segment.entry.file));
@@ -172,7 +190,10 @@ impl Catalog {
             _ => 0,
         };
         let books_now = index + metadata;
-        let books_then = active_entry + metadata + active_entry + METADATA_GROWTH;
+        let names = self.names_room();
+        let names_then = self.metadata.removed_streams.room_left(names)
+            + self.metadata.dropped.streams.room_left(names);
+        let books_then = active_entry + metadata + active_entry + names_then + METADATA_GROWTH;
         active
             .saturating_add(partial.max(to_compress))
             .saturating_add(books_now)
@@ -202,13 +223,13 @@ impl Catalog {
             // What is told of losses must not take the room of what is not lost.
             let plenty = METADATA_PLENTY.max(cap / METADATA_PART);
             if texts.metadata.as_ref().is_some_and(|text| text.len() as u64 > plenty) {
-                texts.metadata = Some(self.metadata.condensed().render());
+                texts.metadata = Some(self.render_condensed());
             }
             if self.while_replaced(&texts) <= cap {
                 return Ok(texts);
             }
             // The sums have to be told; whose lines they are is what can be done without.
-            texts.metadata = texts.metadata.map(|_| self.metadata.condensed().render());
+            texts.metadata = texts.metadata.map(|_| self.render_condensed());
             if self.while_replaced(&texts) <= cap {
                 return Ok(texts);
             }
@@ -217,6 +238,14 @@ impl Catalog {
             }
             books = Books::Both;
         }
+    }
+
+    /// The metadata without the names of streams, which are given up for good: whoever asks for losses gets
+    /// what the metadata says.
+    fn render_condensed(&mut self) -> Vec<u8> {
+        self.room.names_given_up = true;
+        self.metadata.condense_losses();
+        self.metadata.render()
     }
 
     /// The most that is on disk while these texts are written.

@@ -19,6 +19,7 @@ use crate::encode::LineEncoder;
 use crate::error::CaptureError;
 use crate::index::SegmentStats;
 use crate::layout::raw_file;
+use crate::losses::name_of;
 use crate::replace::{create_new, sync_directory};
 use crate::timestamp::Timestamp;
 
@@ -63,12 +64,13 @@ impl Default for Pieces {
 }
 
 impl Active {
-    /// Makes an empty segment.
+    /// Makes an empty segment, of which nothing is known but what may be noted of it.
     pub(super) fn begin(
         directory: &Path,
         stem: String,
         begun: Timestamp,
         fsync: Fsync,
+        stats: SegmentStats,
     ) -> Result<Self, CaptureError> {
         let path = directory.join(raw_file(&stem));
         let file = create_new(&path).map_err(CaptureError::io("create", &path))?;
@@ -89,7 +91,7 @@ impl Active {
             opened: Instant::now(),
             synced: Instant::now(),
             unsynced: false,
-            stats: SegmentStats::default(),
+            stats,
         })
     }
 
@@ -110,7 +112,9 @@ impl Active {
         lines_per_stream.clear();
         lines_per_stream.resize(batch.streams.len(), 0);
         let source = batch.origin.as_ref().map(|origin| origin.source.as_str());
-        let entry_bytes = self.stats.entry_bytes() + self.stats.growth(&batch.streams, source);
+        let names: Vec<String> = batch.streams.iter().map(|labels| name_of(labels)).collect();
+        let growth = self.stats.growth(&batch.streams, &names, source);
+        let entry_bytes = self.stats.entry_bytes() + growth;
         let claim = |end| lock_catalog(catalog).claim_active(end, entry_bytes);
         let mut end = self.length;
         let (mut from, mut to) = (i64::MAX, i64::MIN);
@@ -135,8 +139,10 @@ impl Active {
         }
         let (from, to) = (Timestamp(from), Timestamp(to));
         self.stats.add_lines(from, to, entries.len() as u64, end - self.length);
-        for (labels, &lines) in batch.streams.iter().zip(&*lines_per_stream) {
+        let streams = batch.streams.iter().zip(&names);
+        for ((labels, stream), &lines) in streams.zip(&*lines_per_stream) {
             if lines > 0 {
+                self.stats.add_stream(stream, lines);
                 for (name, value) in labels {
                     self.stats.add_label(name, value, lines);
                 }

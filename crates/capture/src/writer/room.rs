@@ -6,6 +6,7 @@ use super::Writer;
 use crate::compactor::lock_catalog;
 use crate::error::CaptureError;
 use crate::fullness::{OnFull, free_bytes};
+use crate::losses::name_of;
 
 /// What may be given up for new lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,10 +78,15 @@ impl Writer {
         let mut catalog = lock_catalog(&self.catalog);
         for (labels, (lines, bytes)) in batch.streams.iter().zip(per_stream) {
             if lines > 0 {
-                catalog.add_dropped(labels, lines, bytes);
+                catalog.add_dropped(&name_of(labels), lines, bytes);
             }
         }
-        self.untold_losses = true;
+    }
+
+    /// Tells the metadata on disk of what was dropped. Where even that has no room it is tried again with
+    /// every tick, and at the end.
+    pub(super) fn tell_losses(&mut self) {
+        self.untold_losses = lock_catalog(&self.catalog).save_metadata().is_err();
     }
 }
 

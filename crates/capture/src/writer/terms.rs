@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::durability::Fsync;
 use crate::error::CaptureError;
 use crate::fullness::OnFull;
+use crate::losses::Losses;
 use crate::metadata::Removed;
 use crate::redact::Redactor;
 use crate::timestamp::Timestamp;
@@ -112,8 +113,8 @@ pub struct Totals {
     pub segments: usize,
     /// How many of them are compressed.
     pub compressed: usize,
-    /// What the disk cap has taken away.
-    pub removed: Removed,
+    /// All that was lost over its whole life.
+    pub losses: Losses,
     /// Why a segment could not be compressed; it is there in its raw form.
     pub compression_failure: Option<CaptureError>,
 }
