@@ -7,15 +7,16 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-/// Far more than any of the programs takes, also where two cores are shared by many.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::support::PATIENCE;
 
 /// Where a program's stdout and stderr go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -273,7 +274,8 @@ impl Service {
     }
 }
 
-/// A port of this machine that nobody listened on a moment ago, and no other test is given.
+/// A port of this machine that nobody listens on, and no other test is given: none of this process, and none of others
+/// that run beside it.
 ///
 /// From below the range that the kernel takes for the near end of connections: between this and the
 /// listening of whoever gets the port, no connection of another test can take it.
@@ -281,14 +283,26 @@ pub(crate) fn free_port() -> u16 {
     const FIRST: u32 = 10_000;
     const COUNT: u32 = 20_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);
+    static CLAIMS: Mutex<Vec<UnixDatagram>> = Mutex::new(Vec::new());
     // Test processes that run beside each other begin at different places.
     let start = std::process::id().wrapping_mul(97);
     let ports = std::iter::repeat_with(|| {
         let number = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
         u16::try_from(FIRST + number % COUNT).expect("below 30,000")
     });
+    // The claim is an abstract socket with the port in its name, which is there once and goes with the process.
+    let claim = |port: &u16| {
+        let name = SocketAddr::from_abstract_name(format!("logtap-test-port-{port}"));
+        UnixDatagram::bind_addr(&name.expect("a short name")).ok()
+    };
     let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    ports.take(COUNT as usize).find(is_free).expect("a port is free")
+    let found = ports.take(COUNT as usize).find_map(|port| {
+        let claim = claim(&port).filter(|_| is_free(&port))?;
+        Some((port, claim))
+    });
+    let (port, claim) = found.expect("a port is free");
+    CLAIMS.lock().expect("no panic").push(claim);
+    port
 }
 
 fn contents(directory: &Path, files: &[&str]) -> BTreeMap<String, Vec<u8>> {

@@ -65,6 +65,13 @@ pub(crate) fn lean(name: &str) -> PathBuf {
     profile.join(name)
 }
 
+/// Copies a program that is to be started. Another process does it: what this one has open for writing, every child
+/// that another test is just starting has open too, and no kernel executes such a file.
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    let output = Command::new("cp").arg(from).arg(to).output().expect("cp runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// The preload library, where every user can read it.
 pub(crate) fn library() -> String {
     let output = command(logtap()).arg("library").output().expect("it runs");
