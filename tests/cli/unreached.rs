@@ -8,7 +8,7 @@ use crate::run_command::{summary, tapped};
 use crate::support::capture;
 use crate::support::compile::{compile, compile_go};
 use crate::support::machine::{require, skip};
-use crate::support::workspace::{Workspace, command, logtap};
+use crate::support::workspace::{Workspace, command, copy_program, logtap};
 
 /// Runs a shell script and returns what was named: program and reason.
 fn named(workspace: &Workspace, options: &[&str], script: &str) -> Vec<(String, String)> {
@@ -44,9 +44,10 @@ fn a_static_child_in_another_directory_is_named_once() {
     let Some(program) = compile("gcc", "echo.c", &["-O1", "-static"]) else { return };
     let workspace = Workspace::new();
     let place = workspace.directory("elsewhere");
-    std::fs::copy(&program, place.join("program")).expect("a fresh directory");
-    // Alive when it is looked for, so that both ways of noticing see it.
-    let script = "cd elsewhere; (sleep 0.3; echo enough) | ./program; echo after";
+    copy_program(&program, &place.join("program"));
+    // Alive when it is looked for, so that both ways of noticing see it: looks are tenths of a second apart, on a busy
+    // machine more.
+    let script = "cd elsewhere; (sleep 2; echo enough) | ./program; echo after";
     let found = named(&workspace, &[], script);
     is_named(&found, &place.join("program"), "static executable");
     assert_eq!(found.len(), 1, "{found:?}");
@@ -83,7 +84,7 @@ fn a_setuid_child_of_another_user() {
     }
     let workspace = Workspace::new();
     let program = workspace.join("setuid-id");
-    std::fs::copy(&id, &program).expect("a fresh directory");
+    copy_program(&id, &program);
     let permit = |path: &Path, mode: u32| {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
         std::fs::set_permissions(path, mode).expect("it is ours");

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use logtap_collector::Programs;
 use logtap_program::{Caller, Preloadable, Reason, examine, search};
 use logtap_wire::identity::{Identity, Recognise, Streams};
+use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use crate::commands::processes::{self, ProcessId};
@@ -19,7 +20,8 @@ use crate::commands::processes::{self, ProcessId};
 /// Time between the first looks, and between later ones.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
-/// A look may take this part of the time between two looks.
+/// A look may take this part of the time between two looks. What counts is processor time: where the machine does
+/// other things, looks take longer and are not to become rarer for it.
 const SHARE: u32 = 20;
 /// Why `env -i` and the like are not tapped.
 const WITHOUT_PRELOAD: &str = "started without LD_PRELOAD in its environment";
@@ -60,6 +62,12 @@ pub(crate) struct Watcher {
     next: Instant,
 }
 
+/// What this thread has used of the processors so far.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     /// Nothing to report, for good.
@@ -89,10 +97,10 @@ impl Watcher {
 
     /// Looks if it is time to; returns how long until the next time.
     pub(crate) fn tick(&mut self) -> Duration {
-        let now = Instant::now();
-        if now >= self.next {
+        if Instant::now() >= self.next {
+            let before = processor_time();
             self.look();
-            let took = now.elapsed();
+            let took = processor_time().saturating_sub(before);
             let pause = self.pause.max(took * SHARE);
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
             self.next = Instant::now() + pause;
