@@ -21,7 +21,7 @@ use crate::support::compile::compile;
 use crate::support::difference::{Order, difference, difference_of_texts};
 use crate::support::machine::{require, skip};
 use crate::support::running::{Outcome, Streams, lines, run};
-use crate::support::workspace::{Workspace, command, repository};
+use crate::support::workspace::{Workspace, command, copy_program, repository};
 
 const COMPILER: &str = "aarch64-linux-gnu-gcc";
 
@@ -131,8 +131,10 @@ impl Guest {
             .chain(command.get_args())
             .map(|word| format!("'{}'", word.to_str().expect("tests use plain paths")))
             .collect();
-        std::fs::write(&path, format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" ")))
+        let text = path.with_extension("text");
+        std::fs::write(&text, format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" ")))
             .expect("the script");
+        copy_program(&text, &path);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("its mode");
         path
     }
@@ -206,7 +208,10 @@ fn compare(libc: Libc, name: &str) {
     let how = how(name);
     let (_, plain) = guest.run("plain", &how, None);
     let (directory, tapped) = guest.run("tapped", &how, Some(&parts));
-    let captured = parts.stop();
+    let log: Vec<u8> =
+        how.left[..how.parts].iter().flat_map(|part| tapped.files[*part].clone()).collect();
+    let all = [&tapped.stdout, &tapped.stderr, &log].map(|text| lines(text).len()).iter().sum();
+    let captured = parts.stop(all);
     let mut found = Vec::new();
     let mut same = |what: &str, expected: &[u8], got: &[u8]| {
         let text = if how.order == Order::Total {
@@ -227,12 +232,8 @@ fn compare(libc: Libc, name: &str) {
     };
     caught("stdout", &tapped.stdout, &capture::of_stream(&captured, "stdout"));
     caught("stderr", &tapped.stderr, &capture::of_stream(&captured, "stderr"));
-    let mut all = lines(&tapped.stdout).len() + lines(&tapped.stderr).len();
     if let Some(file) = how.file {
-        let log: Vec<u8> =
-            how.left[..how.parts].iter().flat_map(|part| tapped.files[*part].clone()).collect();
         caught(file, &log, &capture::of_file(&captured, &directory.join(file)));
-        all += lines(&log).len();
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
     assert_eq!(plain.status, tapped.status, "{tapped:?}");
@@ -270,7 +271,7 @@ fn what_is_suppressed_is_in_the_capture() {
     tapped.env("LLT_SUPPRESS_STDOUT", "true");
     let outcome = run(tapped, Streams::Pipes, guest.workspace.path(), &[]);
     assert_eq!(outcome.status, plain.status);
-    let captured = parts.stop();
+    let captured = parts.stop(lines(&plain.stdout).len() + lines(&plain.stderr).len());
     for (stream, shown) in [("stdout", &plain.stdout), ("stderr", &plain.stderr)] {
         let caught = capture::of_stream(&captured, stream);
         assert_eq!(difference(&lines(shown), &caught, Order::Total), None, "{stream}");

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::parts::tap_directory;
+use crate::support::PATIENCE;
 use crate::support::compile::{compile, compile_go};
 use crate::support::machine::{glibc_roots, require, skip};
 use crate::support::workspace::{Workspace, command, lean, library, logtap};
@@ -55,7 +56,7 @@ impl Running {
 
     /// Asks until the answer is the awaited one: a process needs a moment to become what it will be.
     fn doctor_until(&self, good: impl Fn(&Value) -> bool) -> (Option<i32>, Value) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let (code, report) = doctor(&["--pid", &self.0.id().to_string()]);
             if good(&report) {
@@ -269,7 +270,7 @@ fn a_well_served_process_is_healthy_and_its_collector_is_named() {
     collector.arg("--tap").arg(tap.path()).args(["--to", "http://127.0.0.1:9"]);
     collector.stdout(Stdio::null()).stderr(Stdio::null());
     let collector = Running::start(collector);
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + PATIENCE;
     while of_path(tap.path()).1["tap"]["collector_alive"] != true {
         assert!(Instant::now() < deadline, "{:#}", of_path(tap.path()).1);
         std::thread::sleep(Duration::from_millis(50));

@@ -116,7 +116,7 @@ impl Situation {
         let directory = workspace.directory("tapped");
         let capture = workspace.join("capture");
         let mut tapped = command(logtap());
-        tapped.args(["run", "-q", "--dir"]).arg(&capture);
+        tapped.args(["run", "-q", "--linger", "60s", "--dir"]).arg(&capture);
         tapped.arg("--summary").arg(capture.with_extension("json"));
         tapped.arg("--file").arg(directory.join("*.log")).args(words);
         tapped.arg("--").arg(&self.program).args(&self.arguments);

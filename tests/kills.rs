@@ -13,14 +13,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::support::PATIENCE;
 use crate::support::capture;
 use crate::support::machine::require;
 use crate::support::senders::{Random, Receiver, Sender, text};
 use crate::support::workspace::{Workspace, command, logtap};
 
 const SENDERS: u64 = 4;
-/// Far longer than so many pushes take.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 fn receiver(directory: &Path, options: &[&str]) -> Command {
     let mut receiver = command(logtap());

@@ -8,15 +8,13 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::support::PATIENCE;
 use crate::support::running::{Service, free_port};
 use crate::support::workspace::{Workspace, command, logtap};
-
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An address whose server accepts everything and passes on the bodies.
 fn webhook() -> (String, mpsc::Receiver<Value>) {

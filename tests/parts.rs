@@ -3,11 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use logtap_wire::CONTROL_FILE;
 use logtap_wire::control::LEASE_OFFSET;
 use rustix::process::Signal;
 
+use crate::support::PATIENCE;
 use crate::support::capture::{self, Line};
 use crate::support::difference::{Order, difference};
 use crate::support::machine::skip;
@@ -115,9 +117,16 @@ impl Parts {
         app
     }
 
-    /// Lets the collector and then the receiver finish, and reads the capture.
-    pub(crate) fn stop(mut self) -> Vec<Line> {
-        let collector = self.collector.take().expect("it runs").stop(Signal::TERM, &[]);
+    /// Waits for so many lines in the capture, lets the collector and then the receiver finish, and reads what is there.
+    pub(crate) fn stop(mut self, lines: usize) -> Vec<Line> {
+        // A stop leaves the last lines two seconds, which a busy machine may need for something else. What never
+        // arrives is missed by whoever reads the capture.
+        let deadline = Instant::now() + PATIENCE;
+        while capture::written_so_far(&self.capture) < lines && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let collector = self.collector.take().expect("it runs");
+        let collector = collector.stop(Signal::TERM, &[]);
         assert!(collector.status.success(), "the collector: {collector:?}");
         let receiver = self.receiver.take().expect("it runs").stop(Signal::TERM, &[]);
         assert!(receiver.status.success(), "the receiver: {receiver:?}");
@@ -153,7 +162,7 @@ fn three_programs_make_one_capture() {
     app.env("LLT_TAP_FILE", workspace.join("a.log"));
     let outcome = Service::start(app, workspace.path()).finish(&[]);
     assert_eq!((outcome.stdout, outcome.stderr), (b"out\n".to_vec(), b"err\n".to_vec()));
-    let captured = parts.stop();
+    let captured = parts.stop(3);
     assert_eq!(captured.len(), 3, "{captured:?}");
     assert_eq!(capture::of_stream(&captured, "stdout"), [b"out".to_vec()]);
     assert_eq!(capture::of_stream(&captured, "stderr"), [b"err".to_vec()]);
@@ -212,7 +221,7 @@ fn what_was_written_before_the_collector_starts_is_delivered() {
     app.wait_for_file(&workspace.join("half"));
     let parts = parts.with_receiver().with_collector();
     assert!(app.finish(&[]).status.success());
-    all_there(&parts.stop(), 200);
+    all_there(&parts.stop(200), 200);
 }
 
 #[test]
@@ -220,7 +229,7 @@ fn a_program_that_ended_before_the_collector_starts_is_delivered() {
     let workspace = Workspace::new();
     let Some(parts) = Parts::without_any(&workspace) else { return };
     assert!(Service::start(writer(&parts, 50), workspace.path()).finish(&[]).status.success());
-    all_there(&parts.with_receiver().with_collector().stop(), 50);
+    all_there(&parts.with_receiver().with_collector().stop(50), 50);
 }
 
 #[test]
@@ -231,7 +240,7 @@ fn a_collector_that_is_killed_and_started_again_loses_and_repeats_nothing() {
     app.wait_for_file(&workspace.join("half"));
     let parts = parts.without_collector().with_collector();
     assert!(app.finish(&[]).status.success());
-    all_there(&parts.stop(), 1000);
+    all_there(&parts.stop(1000), 1000);
 }
 
 #[test]
@@ -242,7 +251,7 @@ fn a_receiver_that_is_killed_and_started_again_loses_and_repeats_nothing() {
     app.wait_for_file(&workspace.join("half"));
     let parts = parts.without_receiver().with_receiver();
     assert!(app.finish(&[]).status.success());
-    all_there(&parts.stop(), 1000);
+    all_there(&parts.stop(1000), 1000);
 }
 
 #[test]
@@ -251,7 +260,7 @@ fn a_receiver_that_comes_late_gets_everything() {
     let Some(parts) = Parts::without_any(&workspace) else { return };
     let parts = parts.with_collector();
     assert!(Service::start(writer(&parts, 300), workspace.path()).finish(&[]).status.success());
-    all_there(&parts.with_receiver().stop(), 300);
+    all_there(&parts.with_receiver().stop(300), 300);
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::mpsc;
-use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::support::PATIENCE;
 use crate::support::capture;
 use crate::support::faulty_disk::FaultyDisk;
 use crate::support::pushing::{Answer, metric, push, request};
@@ -17,8 +17,6 @@ use crate::support::receiving::{
 };
 use crate::support::running::free_port;
 use crate::support::workspace::{Workspace, command, logtap};
-
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Pushes ten lines that begin with a number.
 fn push_from(port: u16, first: u64) -> Answer {

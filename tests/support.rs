@@ -26,3 +26,7 @@ pub(crate) mod senders;
 pub(crate) mod small_disk;
 /// A fresh directory per test, and the `logtap` command.
 pub(crate) mod workspace;
+
+/// Far longer than anything here takes, also on a machine that is several times slower and does other things: what is
+/// ended by this hangs.
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(300);

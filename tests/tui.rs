@@ -7,13 +7,11 @@ use std::process::{Command, Output};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::support::PATIENCE;
 use crate::support::capture;
 use crate::support::compile::compile;
 use crate::support::machine::require;
 use crate::support::workspace::{Workspace, command, logtap};
-
-/// Far more than anything takes, also on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A terminal of a test's own, and what runs in it.
 struct Terminal {

@@ -26,7 +26,7 @@ fn fed_bytes_become_lines_with_their_own_source() {
     feeder.write(b"o\nrest", 2_000).unwrap();
     drop(feeder);
     assert!(collector.is_quiet());
-    let summary = collector.stop(Duration::from_secs(5));
+    let summary = collector.stop(Duration::from_secs(60));
     assert_eq!(sink.texts(), ["one", "two", "rest"]);
     let line = &sink.lines()[1];
     assert_eq!((line.label("source"), line.label("part")), (Some("pipe"), Some("a")));

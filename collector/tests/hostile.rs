@@ -31,7 +31,7 @@ fn beside_a_good_ring(spoil: impl FnOnce(&Path, &Writer)) -> (Vec<String>, Summa
     good.write_waiting(8, SLOT_STDOUT, b"good\n");
     wait_until(|| sink.texts().last().is_some_and(|last| last == "good"));
     drop(good);
-    let summary = collector.stop(Duration::from_secs(5));
+    let summary = collector.stop(Duration::from_secs(60));
     // A mapping of a file that was cut off must not be touched any more; unmapping it is safe.
     drop(bad);
     (sink.texts(), summary)
@@ -86,7 +86,7 @@ fn absurd_paths_and_counters_are_taken_as_they_are() {
     wait_until(|| sink.texts() == ["x"]);
     drop(bad);
     wait_quiet(&collector);
-    let summary = collector.stop(Duration::from_secs(5));
+    let summary = collector.stop(Duration::from_secs(60));
     assert_eq!(summary.counts.hostile, 0);
     assert_eq!(summary.streams[0].totals.lost_bytes, u64::MAX);
     assert_eq!(sink.lines()[0].label("file"), Some(""));
@@ -102,7 +102,7 @@ fn a_file_that_was_cut_off() {
     wait_until(|| sink.texts() == ["before"]);
     open(&bad).set_len(5000).unwrap();
     wait_until(|| collector.counts().hostile == 1);
-    let summary = collector.stop(Duration::from_secs(5));
+    let summary = collector.stop(Duration::from_secs(60));
     assert!(summary.hostile[0].reason.contains("shorter"), "{:?}", summary.hostile);
 }
 
@@ -137,7 +137,7 @@ fn files_that_never_were_rings() {
     real.write_waiting(7, SLOT_STDOUT, b"good\n");
     wait_until(|| sink.texts() == ["good"]);
     drop(real);
-    let summary = collector.stop(Duration::from_secs(5));
+    let summary = collector.stop(Duration::from_secs(60));
     assert_eq!(summary.counts.hostile, 6, "each is looked at once: {:?}", summary.hostile);
     assert!(tap.join("garbage.ring").exists(), "what is not ours stays");
 }

@@ -9,15 +9,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::pty::OpenptFlags;
 
+use crate::support::PATIENCE;
 use crate::support::machine::require;
 use crate::support::workspace::command;
-
-/// Longer than anything takes here.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A shell in a terminal of its own.
 pub(crate) struct Terminal {

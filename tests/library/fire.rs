@@ -9,8 +9,10 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Stdio};
 use std::ptr;
+use std::time::{Duration, Instant};
 
 use super::tap::{Drained, Tap};
+use crate::support::PATIENCE;
 use crate::support::compile::compile;
 
 const VICTIM: &[u8] = b"the line of the one that is killed or stopped";
@@ -116,14 +118,14 @@ impl Victim {
 
 /// The sibling writes, and is in its last hook when its last line comes out: waits for that to be in the ring.
 fn settled(tap: &Tap) -> Drained {
-    for _ in 0..2_000 {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
         let drained = tap.read();
-        if siblings(&drained) == SIBLING_LINES {
+        if siblings(&drained) == SIBLING_LINES || Instant::now() > deadline {
             return drained;
         }
-        std::thread::sleep(std::time::Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(1));
     }
-    tap.read()
 }
 
 fn siblings(drained: &Drained) -> usize {

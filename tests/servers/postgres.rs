@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::{Server, text};
+use crate::support::PATIENCE;
 use crate::support::machine::{require, require_postgres, skip};
 use crate::support::workspace::command;
 
@@ -35,7 +36,7 @@ fn make_cluster(initdb: &str, directory: &Path) {
 fn wait_until_ready(directory: &Path) {
     let state = directory.join("data/postmaster.pid");
     let ready = || std::fs::read_to_string(&state).is_ok_and(|state| state.contains("\nready"));
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + PATIENCE;
     while !ready() {
         assert!(Instant::now() < deadline, "PostgreSQL never became ready");
         std::thread::sleep(Duration::from_millis(20));

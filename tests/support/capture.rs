@@ -42,6 +42,24 @@ pub(crate) fn read_as_sent(directory: &Path) -> Vec<Line> {
     segments(directory).iter().flat_map(|path| read_segment(path)).collect()
 }
 
+/// How many whole lines are in a capture that is being written; a file that is being replaced may be missed.
+pub(crate) fn written_so_far(directory: &Path) -> usize {
+    let lines = |path: PathBuf| {
+        let text = std::fs::read(&path).unwrap_or_default();
+        let mut content: Box<dyn Read> = match path.extension() {
+            Some(extension) if extension == "zst" => {
+                Box::new(zstd::stream::read::Decoder::new(&text[..]).expect("memory for a decoder"))
+            }
+            _ => Box::new(&text[..]),
+        };
+        let mut plain = Vec::new();
+        // What can be read of it is what counts now.
+        drop(content.read_to_end(&mut plain));
+        plain.iter().filter(|byte| **byte == b'\n').count()
+    };
+    segments(directory).into_iter().map(lines).sum()
+}
+
 /// The texts of the lines whose label `stream` has this value.
 pub(crate) fn of_stream(lines: &[Line], stream: &str) -> Vec<Vec<u8>> {
     lines

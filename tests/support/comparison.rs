@@ -148,7 +148,7 @@ impl Program {
     /// Runs it under `logtap run` with a capture at `capture`.
     pub(crate) fn run_tapped(&self, streams: Streams, directory: &Path, capture: &Path) -> Outcome {
         let mut tapped = command(logtap());
-        tapped.args(["run", "-q", "--dir"]).arg(capture);
+        tapped.args(["run", "-q", "--linger", "60s", "--dir"]).arg(capture);
         tapped.arg("--summary").arg(capture.with_extension("json"));
         for file in &self.files {
             tapped.arg("--file").arg(directory.join(file.name));

@@ -9,10 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::support::PATIENCE;
 use crate::support::running::lines;
-
-/// Far more than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A listening socket and what came over each of its connections.
 pub(super) struct Sink {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::puppet::{Puppet, program, tapped};
 use super::sink::Sink;
+use crate::support::PATIENCE;
 use crate::support::compile::compile;
 use crate::support::difference::{Order, difference};
 use crate::support::machine::require;
@@ -79,7 +80,7 @@ fn a_python_sink_of_a_few_lines_gets_all_that_four_busy_threads_write() {
     let shown = puppet.shown();
     assert!(puppet.end().0.success());
     // The sink has all once its file is as long as what was shown.
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let deadline = std::time::Instant::now() + PATIENCE;
     while std::fs::metadata(&received).map_or(0, |file| file.len()) < shown.len() as u64 {
         assert!(std::time::Instant::now() < deadline, "the sink never has all");
         std::thread::sleep(std::time::Duration::from_millis(10));

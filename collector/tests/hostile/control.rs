@@ -47,7 +47,7 @@ fn spoil(how: impl FnOnce(&Path)) {
     }
     drop((early, late));
     wait_quiet(&collector);
-    let summary = collector.stop(Duration::from_secs(5));
+    let summary = collector.stop(Duration::from_secs(60));
     let mut texts = sink.texts();
     for name in ["early", "late"] {
         let own: Vec<&String> = texts.iter().filter(|text| text.starts_with(name)).collect();
