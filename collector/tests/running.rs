@@ -23,6 +23,8 @@ struct Out {
     /// How many lines, and bytes of their texts.
     lines: u64,
     bytes: u64,
+    /// Bytes of the longest text.
+    longest: u64,
     log: Vec<String>,
 }
 
@@ -50,6 +52,7 @@ impl Running {
                 let mut out = lines.lock().unwrap();
                 out.lines += 1;
                 out.bytes += text.len() as u64;
+                out.longest = out.longest.max(text.len() as u64);
                 if text.len() < 1000 {
                     out.texts.push(String::from_utf8_lossy(text).into_owned());
                 }
@@ -88,6 +91,11 @@ impl Running {
     pub(crate) fn taken(&self) -> (u64, u64) {
         let out = self.out.lock().unwrap();
         (out.lines, out.bytes)
+    }
+
+    /// The bytes of the longest text so far.
+    pub(crate) fn longest(&self) -> u64 {
+        self.out.lock().unwrap().longest
     }
 
     pub(crate) fn log(&self) -> Vec<String> {

@@ -94,7 +94,9 @@ fn a_line_without_an_end_is_split_and_takes_no_memory() {
     }
     wait_until(|| running.texts().len() == 8);
     wait_until(|| running.taken().1 == bytes);
-    assert_eq!(running.taken().0, 8 + endless() / (1 << 20), "pieces of 1 MiB");
+    // One more for each time that this machine kept its writer waiting for longer than a line waits.
+    assert_eq!(running.longest(), 1 << 20, "pieces of 1 MiB");
+    assert!(running.taken().0 >= 8 + endless() / (1 << 20), "{:?}", running.taken());
     assert!(running.peak() < 96 << 10, "{} KiB", running.peak());
     running.stop();
 }
