@@ -10,6 +10,13 @@ fn main() {
     if profile.is_none_or(|profile| profile != "preload") {
         return;
     }
+    // The largest page that a kernel of the architecture may have. More than that makes every loader map, cut
+    // and unmap to find such an address.
+    let page = match std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
+        Ok("x86_64") => 4096,
+        _ => 65536,
+    };
+    println!("cargo::rustc-cdylib-link-arg=-Wl,-z,max-page-size={page}");
     for argument in [
         "-nostdlib",
         "-nostartfiles",
@@ -19,9 +26,9 @@ fn main() {
         "-Wl,-z,now",
         "-Wl,-z,relro",
         "-Wl,-z,noexecstack",
+        "-Wl,-z,separate-loadable-segments",
         "-Wl,-z,nodelete",
         "-Wl,-z,initfirst",
-        "-Wl,-z,max-page-size=65536",
         "-Wl,-z,defs",
         "-Wl,--build-id=sha1",
         "-Wl,--gc-sections",

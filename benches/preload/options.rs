@@ -12,7 +12,7 @@ pub(crate) const SECTIONS: [(&str, &str); 8] = [
     ("untapped", "a write on a descriptor that is not tapped"),
     ("suppressed", "a suppressed write against the plain append to a file"),
     ("first", "the first lap of a ring that was just made"),
-    ("load", "loading the library and its start, with the first ring"),
+    ("load", "loading an empty library, ours inert, and ours with its start and first ring"),
     ("exec", "10,000 lives of /bin/true (500 with --quick)"),
     ("start", "start-up of python3 and java"),
     ("memory", "resident memory of a tapped program"),

@@ -21,6 +21,10 @@ pub(crate) enum Way {
     Plain,
     /// With a library that does nothing: what loading one costs.
     Empty,
+    /// Ours with its constructor taken out: what the dynamic loader spends on it.
+    Mapped,
+    /// Ours, asked for nothing.
+    Inert,
     /// The stream tapped into a ring.
     Tapped,
     /// Tapped and suppressed.
@@ -45,6 +49,8 @@ impl Way {
         match self {
             Self::Plain => "plain",
             Self::Empty => "an empty library",
+            Self::Mapped => "mapped, not started",
+            Self::Inert => "started, inert",
             Self::Tapped => "tapped",
             Self::Suppressed => "suppressed",
             Self::Untapped => "untapped",
@@ -60,8 +66,13 @@ impl Way {
         matches!(self, Self::OtherFile | Self::OtherSocket | Self::OtherUntapped)
     }
 
+    /// Nothing is asked of whatever is loaded.
+    const fn is_silent(self) -> bool {
+        matches!(self, Self::Plain | Self::Empty | Self::Mapped | Self::Inert)
+    }
+
     const fn must_be_caught(self) -> bool {
-        !matches!(self, Self::Plain | Self::Empty | Self::Untapped | Self::OtherUntapped)
+        !self.is_silent() && !matches!(self, Self::Untapped | Self::OtherUntapped)
     }
 }
 
@@ -150,10 +161,14 @@ impl Stage {
         match (way, &self.other) {
             (Way::Plain, _) => {}
             (Way::Empty, _) => preloads.extend(self.stub.as_deref()),
+            (Way::Mapped, _) => {
+                take_constructor_out(&library);
+                preloads.push(&library);
+            }
             (way, Some(other)) if way.is_other() => preloads.push(other),
             _ => preloads.push(&library),
         }
-        if !matches!(way, Way::Plain | Way::Empty) {
+        if !way.is_silent() {
             let target = match way {
                 Way::File | Way::OtherFile | Way::OtherUntapped => {
                     format!("file:{}", file.display())
@@ -203,6 +218,29 @@ fn drain(path: &Path, count: Arc<AtomicU64>) {
             });
         }
     });
+}
+
+/// Lets the dynamic loader find no constructor in a library: `DT_INIT_ARRAYSZ` becomes 0.
+fn take_constructor_out(library: &Path) {
+    const PT_DYNAMIC: usize = 2;
+    const DT_INIT_ARRAYSZ: usize = 27;
+    let mut bytes = fs::read(library).expect("the library");
+    let number = |bytes: &[u8], at: usize, size: usize| {
+        bytes[at..at + size].iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte))
+    };
+    // Elf64_Ehdr: e_phoff, e_phnum; Elf64_Phdr: p_type, p_offset, p_filesz; Elf64_Dyn: d_tag, d_val.
+    let headers = number(&bytes, 32, 8);
+    let dynamic = (0..number(&bytes, 56, 2))
+        .map(|index| headers + index * 56)
+        .find(|&header| number(&bytes, header, 4) == PT_DYNAMIC)
+        .expect("a dynamic section");
+    let (start, size) = (number(&bytes, dynamic + 8, 8), number(&bytes, dynamic + 32, 8));
+    let entry = (start..start + size)
+        .step_by(16)
+        .find(|&entry| number(&bytes, entry, 8) == DT_INIT_ARRAYSZ)
+        .expect("a constructor");
+    bytes[entry + 8..entry + 16].fill(0);
+    fs::write(library, bytes).expect("the library without it");
 }
 
 /// A library whose `write` does nothing.

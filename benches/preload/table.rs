@@ -134,13 +134,19 @@ pub(crate) fn load(stage: &Stage, options: &Options) {
     if stage.stub.is_none() {
         return println!("left out: `cc` is not on this machine");
     }
-    // What is added to an empty library: more code to map, and the start with the first ring.
     let words = ["child-load".to_owned()];
-    let figures = turns(options.rounds * 15, &[Way::Plain, Way::Tapped], |way| {
-        let way = if way == Way::Plain { Way::Empty } else { way };
+    let ways = [Way::Empty, Way::Mapped, Way::Inert, Way::Tapped];
+    let figures = turns(options.rounds * 15, &ways, |way| {
         figure(&stage.child(&words, way, Onto::Nothing)?, 0)
     });
-    print("against an empty one", figures);
+    let against = |base: Way, ways: &[Way]| {
+        let of = |way: &Way| figures.get(way).cloned().unwrap_or_default();
+        let others = ways.iter().map(|way| (*way, of(way)));
+        std::iter::once((Way::Plain, of(&base))).chain(others).collect()
+    };
+    // All that it costs, step by step; then the constructor alone, in both of its cases.
+    print("to an empty one", against(Way::Empty, &[Way::Mapped, Way::Inert, Way::Tapped]));
+    print("constructor alone", against(Way::Mapped, &[Way::Inert, Way::Tapped]));
 }
 
 /// So many lives of a program, microseconds each.

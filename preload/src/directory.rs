@@ -23,6 +23,7 @@ fn device(status: &Status) -> u64 {
 }
 
 /// Looks at the directory and remembers which one it is. Called once, before the hooks are active.
+#[cold]
 pub(crate) fn find(settings: &Settings) -> Option<Status> {
     let status = look(settings)?;
     DEVICE.store(device(&status), Ordering::Relaxed);

@@ -66,6 +66,25 @@ struct LinkMap {
     previous: *const Self,
 }
 
+/// The name of a symbol, with its hash.
+#[derive(Clone, Copy)]
+pub(crate) struct Name<'a> {
+    bytes: &'a [u8],
+    /// As `DT_GNU_HASH` has it.
+    hash: u32,
+}
+
+impl<'a> Name<'a> {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+        let (mut hash, mut at) = (5381_u32, 0);
+        while at < bytes.len() {
+            hash = hash.wrapping_mul(33).wrapping_add(bytes[at] as u32);
+            at += 1;
+        }
+        Self { bytes, hash }
+    }
+}
+
 /// A loaded object.
 #[derive(Clone, Copy)]
 pub(crate) struct Object {
@@ -79,7 +98,7 @@ pub(crate) struct Objects {
 }
 
 /// The program's headers, as the kernel tells them (`AT_PHDR`, `AT_PHNUM`).
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProgramHeaders {
     pub(crate) address: usize,
     pub(crate) count: usize,
@@ -138,16 +157,25 @@ impl Object {
         self.map().dynamic as usize == dynamic
     }
 
-    /// The address of a symbol that this object defines in its default version.
-    pub(crate) fn symbol(&self, name: &[u8]) -> Option<usize> {
+    /// Its symbols, to be asked for several names.
+    pub(crate) fn tables(&self) -> Option<Tables> {
         let map = self.map();
-        Tables::of(map.dynamic, map.base)?.symbol(name)
+        Tables::of(map.dynamic, map.base)
+    }
+
+    /// The address of a symbol that this object defines in its default version.
+    pub(crate) fn symbol(&self, name: &Name<'_>) -> Option<usize> {
+        self.tables()?.symbol(name)
     }
 
     /// The range of addresses that the object's segments span, where it has an ELF header in memory.
     pub(crate) fn span(&self) -> Option<(usize, usize)> {
-        let base = self.map().base;
-        span(base)
+        span(self.map().base)
+    }
+
+    /// Whether it begins below an address: its header need not be looked at where it does not.
+    pub(crate) fn is_below(&self, address: usize) -> bool {
+        self.map().base <= address
     }
 }
 
@@ -199,7 +227,7 @@ pub(crate) fn symbol_of_image(base: usize, name: &[u8]) -> Option<usize> {
         }
     }
     let load = base.wrapping_sub(first?);
-    Tables::of(load.wrapping_add(dynamic?) as *const Dynamic, load)?.symbol(name)
+    Tables::of(load.wrapping_add(dynamic?) as *const Dynamic, load)?.symbol(&Name::new(name))
 }
 
 fn find(dynamic: *const Dynamic, tag: u64) -> Option<u64> {
@@ -219,7 +247,7 @@ fn find(dynamic: *const Dynamic, tag: u64) -> Option<u64> {
 }
 
 /// The symbol tables of one object.
-struct Tables {
+pub(crate) struct Tables {
     base: usize,
     symbols: *const Symbol,
     strings: *const u8,
@@ -234,35 +262,43 @@ impl Tables {
             return None;
         }
         // glibc relocates these pointers in place, musl and the kernel do not.
-        let pointer = |tag| {
-            find(dynamic, tag)
-                .map(|value| value as usize)
-                .map(|value| if value < base { base + value } else { value })
+        let pointer = |value: u64| {
+            let value = value as usize;
+            if value < base { base + value } else { value }
         };
-        Some(Self {
-            base,
-            symbols: pointer(DT_SYMTAB)? as *const Symbol,
-            strings: pointer(DT_STRTAB)? as *const u8,
-            versions: pointer(DT_VERSYM).unwrap_or(0) as *const u16,
-            gnu_hash: pointer(DT_GNU_HASH).unwrap_or(0) as *const u32,
-            hash: pointer(DT_HASH).unwrap_or(0) as *const u32,
-        })
+        let (mut symbols, mut strings) = (None, None);
+        let (mut versions, mut gnu_hash, mut hash) = (ptr::null(), ptr::null(), ptr::null());
+        let mut entry = dynamic;
+        loop {
+            // SAFETY: a dynamic section ends with a zero tag.
+            let Dynamic { tag, value } = unsafe { *entry };
+            match tag {
+                0 => break,
+                DT_SYMTAB => symbols = Some(pointer(value) as *const Symbol),
+                DT_STRTAB => strings = Some(pointer(value) as *const u8),
+                DT_VERSYM => versions = pointer(value) as *const u16,
+                DT_GNU_HASH => gnu_hash = pointer(value) as *const u32,
+                DT_HASH => hash = pointer(value) as *const u32,
+                _ => {}
+            }
+            // SAFETY: as above.
+            entry = unsafe { entry.add(1) };
+        }
+        Some(Self { base, symbols: symbols?, strings: strings?, versions, gnu_hash, hash })
     }
 
-    fn symbol(&self, name: &[u8]) -> Option<usize> {
+    /// The address of a symbol that is defined here in its default version.
+    pub(crate) fn symbol(&self, name: &Name<'_>) -> Option<usize> {
         if !self.gnu_hash.is_null() {
             self.by_gnu_hash(name)
         } else if !self.hash.is_null() {
-            self.by_hash(name)
+            self.by_hash(name.bytes)
         } else {
             None
         }
     }
 
-    fn by_gnu_hash(&self, name: &[u8]) -> Option<usize> {
-        let hash = name
-            .iter()
-            .fold(5381_u32, |hash, &byte| hash.wrapping_mul(33).wrapping_add(u32::from(byte)));
+    fn by_gnu_hash(&self, &Name { bytes: name, hash }: &Name<'_>) -> Option<usize> {
         // SAFETY: the four words of the table's header.
         let [buckets, first, bloom_words, shift] = unsafe { *self.gnu_hash.cast::<[u32; 4]>() };
         if buckets == 0 || bloom_words == 0 {

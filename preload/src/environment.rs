@@ -1,7 +1,7 @@
 //! The settings, copied out of the environment at start.
 //!
 //! Copied, because programs overwrite their own environment (to change their title). Kept in a static of fixed
-//! size, because nothing is allocated.
+//! size, because nothing is allocated; only a list of file patterns gets pages of its own.
 //!
 //! # Safety
 //!
@@ -10,12 +10,15 @@
 #![expect(unsafe_code, reason = "walks the environment block")]
 
 use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
 use core::slice;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use logtap_wire::identity::Streams;
 use logtap_wire::ring::Geometry;
 use logtap_wire::settings::{self, MAX_FILE_PATH, OnFull, Target};
+
+use crate::syscall;
 
 /// Longest list of file patterns.
 const MAX_PATTERNS: usize = 8192;
@@ -28,8 +31,7 @@ pub(crate) struct Settings {
     form: Form,
     path: [u8; MAX_FILE_PATH],
     path_length: usize,
-    patterns: [u8; MAX_PATTERNS],
-    patterns_length: usize,
+    patterns: &'static [u8],
     pub(crate) stdout: bool,
     pub(crate) stderr: bool,
     pub(crate) suppress_stdout: bool,
@@ -70,40 +72,44 @@ pub(crate) enum Refusal {
     Missing(&'static str),
 }
 
-struct Stored(UnsafeCell<Settings>);
+impl Settings {
+    /// What holds where the environment says nothing.
+    const DEFAULT: Self = Self {
+        form: Form::File,
+        path: [0; MAX_FILE_PATH],
+        path_length: 0,
+        patterns: &[],
+        stdout: false,
+        stderr: false,
+        suppress_stdout: false,
+        suppress_stderr: false,
+        suppress_files: false,
+        on_full: OnFull::Drop,
+        full_ring: Geometry::of_size(settings::DEFAULT_RING_SIZE),
+        queue_size: settings::DEFAULT_QUEUE_SIZE,
+        first_connect: settings::DEFAULT_FIRST_CONNECT,
+        reconnect: settings::DEFAULT_RECONNECT,
+        exit_wait: settings::DEFAULT_EXIT_WAIT,
+        line_buffered: false,
+        fine_clock: false,
+        debug: false,
+        streams: None,
+    };
+}
+
+struct Stored(UnsafeCell<MaybeUninit<Settings>>);
 
 // SAFETY: written once, before `READ` is stored (release), and only read afterwards.
 unsafe impl Sync for Stored {}
 
-static SETTINGS: Stored = Stored(UnsafeCell::new(Settings {
-    form: Form::File,
-    path: [0; MAX_FILE_PATH],
-    path_length: 0,
-    patterns: [0; MAX_PATTERNS],
-    patterns_length: 0,
-    stdout: false,
-    stderr: false,
-    suppress_stdout: false,
-    suppress_stderr: false,
-    suppress_files: false,
-    on_full: OnFull::Drop,
-    full_ring: Geometry::of_size(settings::DEFAULT_RING_SIZE),
-    queue_size: settings::DEFAULT_QUEUE_SIZE,
-    first_connect: settings::DEFAULT_FIRST_CONNECT,
-    reconnect: settings::DEFAULT_RECONNECT,
-    exit_wait: settings::DEFAULT_EXIT_WAIT,
-    line_buffered: false,
-    fine_clock: false,
-    debug: false,
-    streams: None,
-}));
+static SETTINGS: Stored = Stored(UnsafeCell::new(MaybeUninit::uninit()));
 static READ: AtomicBool = AtomicBool::new(false);
 
 /// The settings, once they have been read.
 #[inline(always)]
 pub(crate) fn get() -> Option<&'static Settings> {
-    // SAFETY: nobody writes once `READ` is set.
-    READ.load(Ordering::Acquire).then(|| unsafe { &*SETTINGS.0.get() })
+    // SAFETY: written before `READ` is set, and not afterwards.
+    READ.load(Ordering::Acquire).then(|| unsafe { &*SETTINGS.0.get().cast::<Settings>() })
 }
 
 impl Settings {
@@ -137,7 +143,7 @@ impl Settings {
 
     /// The `:` list of file patterns; empty where no file is tapped.
     pub(crate) fn patterns(&self) -> &[u8] {
-        &self.patterns[..self.patterns_length]
+        self.patterns
     }
 }
 
@@ -149,7 +155,7 @@ impl Settings {
 /// successfully yet.
 pub(crate) unsafe fn read(block: *const *const u8) -> Result<&'static Settings, Refusal> {
     // SAFETY: nobody reads before `READ` is set.
-    let settings = unsafe { &mut *SETTINGS.0.get() };
+    let settings = unsafe { &mut *SETTINGS.0.get() }.write(Settings::DEFAULT);
     settings.set_target(&Target::File(settings::DEFAULT_TARGET_FILE));
     let mut suppress_stderr = None;
     let mut entry = block;
@@ -179,14 +185,28 @@ pub(crate) unsafe fn read(block: *const *const u8) -> Result<&'static Settings, 
     settings.suppress_stderr = suppress_stderr.unwrap_or(settings.suppress_stdout);
     let result = match problem {
         Some(name) => Err(Refusal::BadValue(name)),
-        None if !settings.stdout && !settings.stderr && settings.patterns_length == 0 => {
+        None if !settings.stdout && !settings.stderr && settings.patterns.is_empty() => {
             Err(Refusal::NotAsked)
         }
         None => Ok(()),
     };
     READ.store(true, Ordering::Release);
-    // SAFETY: written for the last time above.
-    result.map(|()| unsafe { &*SETTINGS.0.get() })
+    result.map(|()| &*settings)
+}
+
+/// Copies the list of patterns to where it stays: pages of its own. `None` where it is too long, or there is no memory.
+fn keep_patterns(value: &[u8]) -> Option<&'static [u8]> {
+    if value.is_empty() {
+        return Some(&[]);
+    }
+    if value.len() > MAX_PATTERNS {
+        return None;
+    }
+    let room = syscall::map_anonymous(value.len()).ok()?;
+    // SAFETY: fresh zeros of that length, which nobody else knows and nobody takes away.
+    let room = unsafe { slice::from_raw_parts_mut(room, value.len()) };
+    room.copy_from_slice(value);
+    Some(room)
 }
 
 /// Takes one variable. The name comes back where its value cannot be read.
@@ -208,9 +228,7 @@ fn apply(
             (settings.stdout, settings.stderr) = into;
         }
         settings::TAP_FILE => {
-            let room = need(settings.patterns.get_mut(..value.len()), settings::TAP_FILE)?;
-            room.copy_from_slice(value);
-            settings.patterns_length = value.len();
+            settings.patterns = need(keep_patterns(value), settings::TAP_FILE)?;
         }
         settings::SUPPRESS_STDOUT => {
             settings.suppress_stdout = need(settings::truth(value), settings::SUPPRESS_STDOUT)?;

@@ -6,17 +6,18 @@
 //! # Safety
 //!
 //! This file may use `unsafe`: an entry's path and identity are written by the one writer that claimed it, before
-//! it is marked as ready, and never again.
+//! it is marked as ready, and never again. The table is a mapping that is made once and stays.
 #![expect(unsafe_code, reason = "a table whose entries are written once")]
 
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use core::slice;
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
 use logtap_wire::identity::Identity;
 use logtap_wire::pattern;
 use logtap_wire::ring::writer::Ring;
 
-use crate::environment;
+use crate::environment::{self, Settings};
 use crate::syscall::{self, AT_FDCWD, S_IFIFO, S_IFREG, Status};
 use crate::text::Text;
 
@@ -45,17 +46,30 @@ struct Content {
 // SAFETY: `content` is written only between CLAIMED and READY, by the thread that claimed it.
 unsafe impl Sync for Entry {}
 
-static TABLE: [Entry; ENTRIES] = [const {
-    Entry {
-        state: AtomicU8::new(EMPTY),
-        content: UnsafeCell::new(Content {
-            identity: Identity { major: 0, minor: 0, inode: 0, birth: 0 },
-            path: [0; MAX_PATH],
-            length: 0,
-        }),
-        slot: AtomicU64::new(0),
+/// The table; null where no file is to be tapped. Not a static of its size: those that are read with every write would lie
+/// on both sides of it, and a page more is a page fault more at the start of every program.
+static TABLE: AtomicPtr<Entry> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Makes room for the files, where some are to be tapped. Called once, before the hooks are active.
+pub(crate) fn start(settings: &Settings) -> Result<(), &'static str> {
+    if settings.patterns().is_empty() {
+        return Ok(());
     }
-}; ENTRIES];
+    let table = syscall::map_anonymous(size_of::<[Entry; ENTRIES]>())
+        .map_err(|_| "there is no memory for the table of files")?;
+    TABLE.store(table.cast(), Ordering::Release);
+    Ok(())
+}
+
+#[inline(always)]
+fn table() -> &'static [Entry] {
+    let table = TABLE.load(Ordering::Acquire);
+    if table.is_null() {
+        return &[];
+    }
+    // SAFETY: a mapping of so many entries, which stays; zeros are an entry that is not in use.
+    unsafe { slice::from_raw_parts(table, ENTRIES) }
+}
 
 impl Entry {
     fn content(&self) -> Option<&Content> {
@@ -94,7 +108,7 @@ fn proves_itself(identity: &Identity) -> bool {
 }
 
 fn is_of(index: u16, identity: &Identity) -> bool {
-    let content = TABLE.get(usize::from(index)).and_then(Entry::content);
+    let content = table().get(usize::from(index)).and_then(Entry::content);
     content.is_some_and(|content| content.identity.is(identity))
 }
 
@@ -111,7 +125,7 @@ fn same(identity: &Identity, path: &[u8]) -> Option<u16> {
 
 /// The entries from the first to the last that was ever claimed: they are claimed in order.
 fn in_use() -> impl Iterator<Item = &'static Entry> {
-    TABLE.iter().take_while(|entry| entry.state.load(Ordering::Relaxed) != EMPTY)
+    table().iter().take_while(|entry| entry.state.load(Ordering::Relaxed) != EMPTY)
 }
 
 fn known(identity: &Identity) -> Option<u16> {
@@ -149,7 +163,7 @@ fn path_of(
 }
 
 fn insert(identity: &Identity, path: &[u8]) -> Option<u16> {
-    for (index, entry) in TABLE.iter().enumerate() {
+    for (index, entry) in table().iter().enumerate() {
         let claimed = entry
             .state
             .compare_exchange(EMPTY, CLAIMED, Ordering::AcqRel, Ordering::Relaxed)
@@ -166,15 +180,15 @@ fn insert(identity: &Identity, path: &[u8]) -> Option<u16> {
     }
     // The table is full: an entry of the same path serves, else the last one. Nothing is lost, but a name may be
     // an older file's. The identity is looked up again at every expiry.
-    let same = TABLE.iter().position(|entry| {
+    let same = table().iter().position(|entry| {
         entry.content().is_some_and(|content| content.path[..content.length] == *path)
     });
-    Some(same.unwrap_or(ENTRIES - 1) as u16)
+    same.or(table().len().checked_sub(1)).map(|index| index as u16)
 }
 
 /// The path of an entry.
 pub(crate) fn path(index: u16) -> &'static [u8] {
-    TABLE
+    table()
         .get(usize::from(index))
         .and_then(Entry::content)
         .and_then(|content| content.path.get(..content.length))
@@ -184,7 +198,7 @@ pub(crate) fn path(index: u16) -> &'static [u8] {
 /// The slot of an entry in this ring. `None` where the ring has no room for its name.
 #[inline]
 pub(crate) fn slot(index: u16, ring: &Ring) -> Option<u8> {
-    let entry = TABLE.get(usize::from(index))?;
+    let entry = table().get(usize::from(index))?;
     // Told by where it lies, since another thread may change the process's ring between two looks at it.
     let place = core::ptr::from_ref(ring.header()) as u64 / 4096;
     let known = entry.slot.load(Ordering::Relaxed);
@@ -202,6 +216,8 @@ mod tests {
 
     #[test]
     fn an_inode_number_without_a_birth_time_is_known_by_its_name_only() {
+        let table = syscall::map_anonymous(size_of::<[Entry; ENTRIES]>()).expect("memory");
+        TABLE.store(table.cast(), Ordering::Release);
         let log = Identity { major: 7, minor: 7, inode: 42, birth: 0 };
         let index = insert(&log, b"/var/log/app.log").expect("an entry");
         assert!(!proves_itself(&log) && proves_itself(&Identity { birth: 1, ..log }));

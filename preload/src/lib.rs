@@ -22,14 +22,14 @@
 //!
 //! | when | calls |
 //! |---|---|
-//! | at start | some thirty: directory, control page and streams are looked at, and the process that owns a tapped stream makes its starter ring |
+//! | at start | 27 in a process that owns a tapped stream: `prctl` (before Linux 6.4 `/proc/self/auxv` is read instead); `mmap`, `madvise` and `getpid` for the page that tells a forked child; `statx` of the directory; `openat`, `fstatfs`, `pread64`, `statx`, `mmap`, `close` of the control page; `readlinkat` of `/proc/self/ns/pid`; two `mprotect` of glibc's tables; `getpid` and `statx` of descriptor 1; and what the starter ring needs: `prlimit64`, `getpid`, `openat`, `flock`, `fallocate`, `mmap`, `madvise`, `geteuid`, `readlinkat`, `renameat2`, `close`. One that is asked for nothing: the first alone. More where `LLT_STREAMS` does not say what the streams are, or files are tapped: an `mmap` each for their names and their table |
 //! | a descriptor that was not seen since its number was closed, opened or duplicated, or whose tapped class has expired (the collector's epoch, some 100 ms; without one every 1,024 tapped writes) | `statx`; `getpid`, because a child of vfork must not remember what it sees in its parent's memory; with files configured `readlinkat` (without `/proc`: a `statx` of each plain name); `fcntl` where it would be suppressed |
-//! | the first such look or tapped write of a forked child | `getpid` (twice) and `getppid`; with a ring a `statx` of `/proc/self/ns/pid`: in another pid namespace the ring is not the child's. A grandchild whose parent never wrote asks up to eight times before it is sure |
+//! | the first such look or tapped write of a forked child | `getpid` (twice) and `getppid`; with a ring a `readlinkat` of `/proc/self/ns/pid`: in another pid namespace the ring is not the child's. A grandchild whose parent never wrote asks up to eight times before it is sure |
 //! | a `dup` where stdout and stderr are one object | `getpid` |
-//! | a ring made while the program runs (a full one after 16 KiB, one more where most lanes are stuck or the table of files is full; at most 16) | signals held and released; `statx` of the directory, which must still be the same, and of `/proc/self/ns/pid`; `prlimit64`, `openat`, `fcntl`, `close`, `fchmod`, `flock`, `fallocate`, `mmap`, two `madvise`, `geteuid`, `readlinkat`, `renameat2`, `close`, two `getpid` |
-//! | every 64th write that finds the ring full and lanes held | `statx` of `/proc/self/ns/pid`, `kill` with signal 0 for each holder |
+//! | a ring made while the program runs (a full one after 16 KiB, one more where most lanes are stuck or the table of files is full; at most 16) | signals held and released; `statx` of the directory, which must still be the same; `prlimit64`, `readlinkat` of `/proc/self/ns/pid`, `openat`, `fcntl`, `close`, `fchmod`, `flock`, `fallocate`, `mmap`, two `madvise`, `geteuid`, `readlinkat`, `renameat2`, `close`, two `getpid` |
+//! | every 64th write that finds the ring full and lanes held | `readlinkat` of `/proc/self/ns/pid`, `kill` with signal 0 for each holder |
 //! | `wait:MS` and a full ring | `nanosleep` |
-//! | no ring can be made | signals held and released, a `statx` of the directory and of `/proc/self/ns/pid`, `socket`, `sendmsg`, `close` for each write |
+//! | no ring can be made | signals held and released, a `statx` of the directory, `readlinkat` of `/proc/self/ns/pid`, `socket`, `sendmsg`, `close` for each write |
 //! | `sendfile` and its relatives into a tapped stream | `pread64` of what was sent |
 //!
 //! A `socket:` target costs five calls a write (six off the first thread), a `file:` target four; `targets` says for what.

@@ -5,7 +5,7 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::elf::{Object, Objects, ProgramHeaders};
+use crate::elf::{Name, Object, Objects, ProgramHeaders};
 
 macro_rules! symbols {
     ($($name:ident = $text:literal,)*) => {
@@ -14,7 +14,7 @@ macro_rules! symbols {
         #[derive(Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Original { $($name,)* }
 
-        const NAMES: &[&str] = &[$($text,)*];
+        const NAMES: &[Name<'static>] = &[$(Name::new($text.as_bytes()),)*];
     };
 }
 
@@ -100,14 +100,22 @@ pub(crate) fn objects() -> Option<Objects> {
     Objects::of_program(ProgramHeaders { address, count: HEADERS[1].load(Ordering::Relaxed) })
 }
 
-/// Finds a symbol as the linker would for the program itself, but never in this library.
-pub(crate) fn global(name: &[u8]) -> Option<usize> {
+/// Whether this library is among the objects of a program with such headers: then they are this program's.
+pub(crate) fn is_loaded_by(headers: ProgramHeaders) -> bool {
     let own = crate::elf::own_dynamic();
-    objects()?.filter(|object| !object.has_dynamic(own)).find_map(|object| object.symbol(name))
+    Objects::of_program(headers)
+        .is_some_and(|mut objects| objects.any(|object| object.has_dynamic(own)))
+}
+
+/// Finds a symbol as the linker would for the program itself, but never in this library.
+#[cold]
+pub(crate) fn global(name: &[u8]) -> Option<usize> {
+    let (own, name) = (crate::elf::own_dynamic(), Name::new(name));
+    objects()?.filter(|object| !object.has_dynamic(own)).find_map(|object| object.symbol(&name))
 }
 
 /// The objects behind this library in lookup order.
-fn behind() -> Option<impl Iterator<Item = Object> + Clone> {
+fn behind() -> Option<impl Iterator<Item = Object>> {
     let own = crate::elf::own_dynamic();
     let mut objects = objects()?;
     let all = objects;
@@ -126,9 +134,13 @@ pub(crate) fn find() {
         crate::start::read_auxiliary_vector();
     }
     let Some(behind) = behind() else { return };
-    for (name, address) in NAMES.iter().zip(&ADDRESSES) {
-        let found = behind.clone().find_map(|object| object.symbol(name.as_bytes()));
-        address.store(found.unwrap_or(0), Ordering::Relaxed);
+    for tables in behind.filter_map(|object| object.tables()) {
+        for (name, address) in NAMES.iter().zip(&ADDRESSES) {
+            // The first object that has it counts.
+            if address.load(Ordering::Relaxed) == 0 {
+                address.store(tables.symbol(name).unwrap_or(0), Ordering::Relaxed);
+            }
+        }
     }
 }
 

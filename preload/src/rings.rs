@@ -14,8 +14,8 @@ use logtap_wire::ring::{
 use crate::environment::{self, Settings};
 use crate::syscall::streams::SignalsHeld;
 use crate::syscall::{
-    self, AT_FDCWD, CPath, LOCK_NB, LOCK_SH, MADV_DONTDUMP, MADV_POPULATE_WRITE, O_CREAT, O_EXCL,
-    O_NOFOLLOW, O_RDWR, OrIgnore as _,
+    self, CPath, LOCK_NB, LOCK_SH, MADV_DONTDUMP, MADV_POPULATE_WRITE, O_CREAT, O_EXCL, O_NOFOLLOW,
+    O_RDWR, OrIgnore as _,
 };
 use crate::text::Text;
 use crate::{clock, directory, start, state};
@@ -39,6 +39,15 @@ static RETRY_AT: AtomicU64 = AtomicU64::new(0);
 
 const FULL: usize = 1;
 
+/// When a ring is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// In the constructor, in this pid namespace: nothing of the application runs yet.
+    Start { namespace: u64 },
+    /// While the application runs.
+    Later,
+}
+
 /// The ring in use.
 #[inline(always)]
 pub(crate) fn current() -> Option<Ring> {
@@ -59,9 +68,10 @@ fn ring_at(tagged: usize) -> Option<Ring> {
     Some(unsafe { Ring::attach((tagged & !FULL) as *mut u8, geometry) })
 }
 
-/// Makes the first ring, at start: nothing else runs yet.
-pub(crate) fn first() -> bool {
-    replace(0, STARTER, false).is_some()
+/// Makes the first ring, at start, in this pid namespace: nothing else runs yet.
+#[cold]
+pub(crate) fn first(namespace: u64) -> bool {
+    replace(0, STARTER, Moment::Start { namespace }).is_some()
 }
 
 /// A ring with more room than the present one, if there can be one: the first, or a full one instead of the starter,
@@ -83,10 +93,10 @@ pub(crate) fn next(table_is_full: bool) -> Option<Ring> {
             settings.full_ring
         }
     };
-    replace(present, geometry, true)
+    replace(present, geometry, Moment::Later)
 }
 
-fn replace(present: usize, geometry: Geometry, running: bool) -> Option<Ring> {
+fn replace(present: usize, geometry: Geometry, moment: Moment) -> Option<Ring> {
     let now = clock::monotonic();
     let process = state::process();
     let maker = MAKER.load(Ordering::Relaxed);
@@ -97,14 +107,14 @@ fn replace(present: usize, geometry: Geometry, running: bool) -> Option<Ring> {
         return None;
     }
     // No handler runs here, and so none jumps out with a descriptor open and the making begun.
-    let _signals = running.then(SignalsHeld::new);
+    let _signals = (moment == Moment::Later).then(SignalsHeld::new);
     if MAKER.compare_exchange(maker, process, Ordering::Acquire, Ordering::Relaxed).is_err() {
         return None;
     }
     RETRY_AT.store(now + RETRY_AFTER, Ordering::Relaxed);
     let is_present = CURRENT.load(Ordering::Acquire) == present;
     // Else another thread has just done it.
-    let made = if is_present { make(geometry, running) } else { None };
+    let made = if is_present { make(geometry, moment) } else { None };
     if let Some(address) = made {
         let full = if geometry == STARTER { 0 } else { FULL };
         let new = address as usize | full;
@@ -129,10 +139,10 @@ fn give_back(address: *mut u8, geometry: Geometry) {
 }
 
 /// Makes a ring file and maps it.
-fn make(geometry: Geometry, running: bool) -> Option<*mut u8> {
+fn make(geometry: Geometry, moment: Moment) -> Option<*mut u8> {
     let settings = environment::get()?;
     let control = state::control()?;
-    if running && !directory::is_the_same(settings) {
+    if moment == Moment::Later && !directory::is_the_same(settings) {
         return None;
     }
     let size = geometry.file_size();
@@ -142,7 +152,7 @@ fn make(geometry: Geometry, running: bool) -> Option<*mut u8> {
     }
     let taken = control.totals.ring_bytes.fetch_add(size, Ordering::Relaxed);
     let made = if taken.saturating_add(size) <= control.ring_cap {
-        make_file(settings, geometry, control.ring_mode & 0o666, running)
+        make_file(settings, geometry, control.ring_mode & 0o666, moment)
     } else {
         None
     };
@@ -152,14 +162,26 @@ fn make(geometry: Geometry, running: bool) -> Option<*mut u8> {
     made
 }
 
-fn make_file(settings: &Settings, geometry: Geometry, mode: u32, running: bool) -> Option<*mut u8> {
+fn make_file(
+    settings: &Settings,
+    geometry: Geometry,
+    mode: u32,
+    moment: Moment,
+) -> Option<*mut u8> {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let process = syscall::process_id();
-    let namespace = pid_namespace();
-    if !state::has_own_memory() && current().is_some_and(|ring| !is_own(&ring)) {
-        // A child of vfork: its parent, whose ring it would become, is in another namespace.
-        return None;
-    }
+    let namespace = match moment {
+        Moment::Start { namespace } => namespace,
+        Moment::Later => {
+            let own = pid_namespace();
+            let is_own = |ring: Ring| ring.header().pid_namespace == own;
+            if !state::has_own_memory() && current().is_some_and(|ring| !is_own(ring)) {
+                // A child of vfork: its parent, whose ring it would become, is in another namespace.
+                return None;
+            }
+            own
+        }
+    };
     let mut name = Text::<200>::new();
     name.push(settings.directory()).push(b"/").push_number(namespace).push(b"-");
     // Two programs that a process is within one tick of the clock must not have rings of one name.
@@ -173,7 +195,7 @@ fn make_file(settings: &Settings, geometry: Geometry, mode: u32, running: bool) 
 
     let flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
     let mut file = syscall::open(temporary, flags, mode).ok()?;
-    if running {
+    if moment == Moment::Later {
         file = syscall::move_up(file, OUT_OF_THE_WAY);
     }
     let address = fill(&file, geometry, mode, process, namespace);
@@ -231,10 +253,21 @@ fn fill(
 }
 
 /// Inode of the pid namespace, 0 where it cannot be read.
+///
+/// The link is read and not followed: its text says it, and the kernel need not make the object that it leads to.
+#[cold]
 pub(crate) fn pid_namespace() -> u64 {
+    let mut text = [0; 32];
     CPath::new(b"/proc/self/ns/pid\0")
-        .and_then(|path| syscall::status(AT_FDCWD, path).ok())
-        .map_or(0, |status| status.identity.inode)
+        .and_then(|path| syscall::readlink(path, &mut text).ok())
+        .and_then(|length| namespace_of(text.get(..length)?))
+        .unwrap_or(0)
+}
+
+/// The number in `pid:[4026531836]`.
+fn namespace_of(text: &[u8]) -> Option<u64> {
+    let number = text.strip_prefix(b"pid:[")?.strip_suffix(b"]")?;
+    core::str::from_utf8(number).ok()?.parse().ok()
 }
 
 /// What a process does with the ring that it was forked with: keeps it in its maker's pid namespace, makes one of its own
@@ -250,7 +283,7 @@ pub(crate) fn settle() -> bool {
         // No /proc here.
         (_, 0) => false,
         (maker, own) if maker == own => true,
-        _ => replace(present, STARTER, true).is_some_and(|ring| is_own(&ring)),
+        _ => replace(present, STARTER, Moment::Later).is_some_and(|ring| is_own(&ring)),
     }
 }
 
@@ -274,4 +307,20 @@ pub(crate) fn reclaim(ring: &Ring) -> bool {
         }
     }
     came_free
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_what_its_link_says() {
+        use std::os::linux::fs::MetadataExt as _;
+        let followed = std::fs::metadata("/proc/self/ns/pid").map_or(0, |object| object.st_ino());
+        assert_eq!(pid_namespace(), followed);
+        assert_eq!(namespace_of(b"pid:[4026531836]"), Some(4_026_531_836));
+        for other in [&b""[..], b"pid:[", b"pid:[]", b"pid:[-1]", b"pid:[7", b"net:[7]"] {
+            assert_eq!(namespace_of(other), None);
+        }
+    }
 }

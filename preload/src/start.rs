@@ -15,13 +15,15 @@ use logtap_wire::control::{self, ControlPage};
 use logtap_wire::ring::COVERAGE_PLT;
 use logtap_wire::settings::Target;
 
-use crate::elf::ProgramHeaders;
+use crate::elf::{Name, ProgramHeaders};
 use crate::environment::{self, Refusal, Settings};
 use crate::syscall::{
     self, CPath, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR, OrIgnore as _, RAMFS_MAGIC, TMPFS_MAGIC,
 };
 use crate::text::Text;
-use crate::{clock, descriptors, directory, original, rings, state, stdio, streams, targets};
+use crate::{
+    clock, descriptors, directory, files, original, rings, state, stdio, streams, targets,
+};
 
 /// Sixteen random bytes that the kernel gives to every program that it starts.
 static RANDOM: AtomicUsize = AtomicUsize::new(0);
@@ -68,34 +70,58 @@ unsafe extern "C" fn construct(_: i32, _: *const *const u8, environment: *const 
     }
 }
 
+/// What the kernel tells every process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Told {
+    headers: ProgramHeaders,
+    page_size: usize,
+    random: usize,
+    vdso: usize,
+}
+
 /// Reads what the kernel tells every process: page size, program headers, vDSO.
 #[cold]
 pub(crate) fn read_auxiliary_vector() {
-    const AT_PHDR: usize = 3;
-    const AT_PHNUM: usize = 5;
-    const AT_PAGESZ: usize = 6;
-    const AT_RANDOM: usize = 25;
-    const AT_SYSINFO_EHDR: usize = 33;
     let mut buffer = [0_u8; 1024];
-    let Some(path) = CPath::new(b"/proc/self/auxv\0") else { return };
-    let Ok(file) = syscall::open(path, syscall::O_RDONLY, 0) else { return };
-    let Ok(length) = syscall::read(&file, &mut buffer) else { return };
-    let mut headers = ProgramHeaders::default();
-    let mut vdso = 0;
-    for pair in buffer[..length].chunks_exact(16) {
-        let (key, value) = pair.split_at(8);
-        let word = |bytes: &[u8]| bytes.try_into().map(usize::from_ne_bytes).unwrap_or(0);
-        match (word(key), word(value)) {
-            (AT_PHDR, address) => headers.address = address,
-            (AT_PHNUM, count) => headers.count = count,
-            (AT_PAGESZ, size) if size.is_power_of_two() => PAGE_SIZE.store(size, Ordering::Relaxed),
-            (AT_RANDOM, address) => RANDOM.store(address, Ordering::Relaxed),
-            (AT_SYSINFO_EHDR, address) => vdso = address,
-            _ => {}
-        }
+    let asked = syscall::auxiliary_vector(&mut buffer).unwrap_or(0);
+    let mut told = Told::of_vector(&buffer[..asked]);
+    // Kernels before 6.4 do not know the call, and an emulator may pass it on and get its own vector.
+    if !original::is_loaded_by(told.headers) {
+        let Some(path) = CPath::new(b"/proc/self/auxv\0") else { return };
+        let Ok(file) = syscall::open(path, syscall::O_RDONLY, 0) else { return };
+        let Ok(length) = syscall::read(&file, &mut buffer) else { return };
+        told = Told::of_vector(&buffer[..length]);
     }
-    clock::find(vdso);
-    original::set_program(headers);
+    if told.page_size.is_power_of_two() {
+        PAGE_SIZE.store(told.page_size, Ordering::Relaxed);
+    }
+    RANDOM.store(told.random, Ordering::Relaxed);
+    clock::find(told.vdso);
+    original::set_program(told.headers);
+}
+
+impl Told {
+    fn of_vector(vector: &[u8]) -> Self {
+        const AT_PHDR: usize = 3;
+        const AT_PHNUM: usize = 5;
+        const AT_PAGESZ: usize = 6;
+        const AT_RANDOM: usize = 25;
+        const AT_SYSINFO_EHDR: usize = 33;
+        let mut told = Self::default();
+        for pair in vector.chunks_exact(16) {
+            let (key, value) = pair.split_at(8);
+            let word = |bytes: &[u8]| bytes.try_into().map(usize::from_ne_bytes).unwrap_or(0);
+            match (word(key), word(value)) {
+                (AT_PHDR, address) => told.headers.address = address,
+                (AT_PHNUM, count) => told.headers.count = count,
+                (AT_PAGESZ, size) => told.page_size = size,
+                (AT_RANDOM, address) => told.random = address,
+                (AT_SYSINFO_EHDR, address) => told.vdso = address,
+                _ => {}
+            }
+        }
+        told
+    }
 }
 
 /// Starts tapping.
@@ -108,6 +134,7 @@ fn start(settings: &'static Settings) -> Result<(), Refusal> {
     }
     state::set_on_full(settings.on_full);
     state::remember_process();
+    files::start(settings).map_err(Refusal::Missing)?;
     if !matches!(settings.target(), Target::Tap(_)) {
         targets::start(settings).map_err(Refusal::Missing)?;
         streams::find_without_directory(settings);
@@ -120,14 +147,15 @@ fn start(settings: &'static Settings) -> Result<(), Refusal> {
     let page = map_control(settings).map_err(Refusal::Missing)?;
     // SAFETY: just mapped, and never taken away.
     unsafe { state::set_control(page) };
-    streams::find(settings, rings::pid_namespace());
+    let namespace = rings::pid_namespace();
+    streams::find(settings, namespace);
     descriptors::start();
     state::add_coverage(COVERAGE_PLT | stdio::patch());
     stdio::line_buffer_stdout();
     state::activate();
     // A process that owns a tapped stream gets its ring now, while it may still make system calls.
     let owns = [1, 2].into_iter().any(|descriptor| descriptors::class(descriptor).is_some());
-    if owns && !rings::first() {
+    if owns && !rings::first(namespace) {
         return Err(Refusal::Missing("no ring could be made; records go through the socket"));
     }
     Ok(())
@@ -135,10 +163,10 @@ fn start(settings: &'static Settings) -> Result<(), Refusal> {
 
 /// Whether a copy of the library comes before this one.
 fn is_second_copy() -> bool {
-    let own = crate::elf::own_dynamic();
+    let (own, name) = (crate::elf::own_dynamic(), Name::new(b"LOGTAP_PRELOAD_VERSION"));
     original::objects().is_some_and(|mut objects| {
         objects
-            .find(|object| object.symbol(b"LOGTAP_PRELOAD_VERSION").is_some())
+            .find(|object| object.symbol(&name).is_some())
             .is_some_and(|first| !first.has_dynamic(own))
     })
 }
@@ -160,6 +188,7 @@ fn map_control(settings: &Settings) -> Result<*mut ControlPage, &'static str> {
     if system != TMPFS_MAGIC && system != RAMFS_MAGIC {
         return Err("the tap directory is not in memory (tmpfs)");
     }
+    // Read, not looked at in the mapping: a hole of a full file system would end the process there.
     let mut start = [0; 32];
     let length = syscall::pread(file.number(), &mut start, 0).unwrap_or(0);
     if !control::is_valid(&start[..length]) {
@@ -225,4 +254,22 @@ fn complain(refusal: Refusal) {
     };
     text.push(b"\n");
     syscall::write(2, text.bytes()).or_ignore();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells_the_same_by_call_and_by_file() {
+        let file = std::fs::read("/proc/self/auxv").expect("the file");
+        let by_file = Told::of_vector(&file);
+        assert!(by_file.page_size.is_power_of_two() && by_file.headers.address != 0);
+        let mut buffer = [0_u8; 1024];
+        // Kernels before 6.4 refuse.
+        if let Ok(length) = syscall::auxiliary_vector(&mut buffer) {
+            assert_eq!(Told::of_vector(&buffer[..length]), by_file);
+        }
+        assert_eq!(Told::of_vector(b"cut"), Told::default());
+    }
 }

@@ -10,7 +10,7 @@
 #![expect(unsafe_code, reason = "reads objects of the C library")]
 
 use core::ffi::c_void;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use crate::hooks::original;
 use crate::{descriptors, environment, original};
@@ -20,12 +20,14 @@ mod musl;
 
 /// Offset of the descriptor in a FILE; 0 where the layout is not known.
 static DESCRIPTOR_OFFSET: AtomicUsize = AtomicUsize::new(0);
-static FORMATS_INSIDE: AtomicBool = AtomicBool::new(false);
+/// [`formats_inside`]: 0 where nobody has asked yet.
+static FORMATS_INSIDE: AtomicU8 = AtomicU8::new(0);
+const NO: u8 = 1;
+const YES: u8 = 2;
 
 /// Which C library serves this process, by what it can do and not by its name.
 pub(crate) fn patch() -> u32 {
-    if original::global(b"gnu_get_libc_version").is_some() {
-        FORMATS_INSIDE.store(glibc::formats_inside(), Ordering::Relaxed);
+    if glibc::find() {
         let coverage = glibc::patch();
         if coverage != 0 {
             DESCRIPTOR_OFFSET.store(glibc::DESCRIPTOR, Ordering::Relaxed);
@@ -35,13 +37,16 @@ pub(crate) fn patch() -> u32 {
     let coverage = musl::patch();
     if coverage != 0 {
         DESCRIPTOR_OFFSET.store(musl::DESCRIPTOR, Ordering::Relaxed);
-        FORMATS_INSIDE.store(true, Ordering::Relaxed);
+        FORMATS_INSIDE.store(YES, Ordering::Relaxed);
     }
     coverage
 }
 
 /// Lets C's standard output be written line by line, if that is asked for. Called once, before the program runs.
 pub(crate) fn line_buffer_stdout() {
+    if !environment::get().is_some_and(|settings| settings.line_buffered) {
+        return;
+    }
     let Some(address) = original::global(b"stdout") else { return };
     // SAFETY: `stdout` is a pointer to a FILE, in the program where that has a copy of it.
     let file = unsafe { *(address as *const *mut c_void) };
@@ -68,7 +73,14 @@ fn line_buffer(file: *mut c_void) {
 
 /// Whether `dprintf` writes in a way that only its own hook sees.
 pub(crate) fn formats_inside() -> bool {
-    FORMATS_INSIDE.load(Ordering::Relaxed)
+    match FORMATS_INSIDE.load(Ordering::Relaxed) {
+        0 => {
+            let inside = glibc::formats_inside();
+            FORMATS_INSIDE.store(if inside { YES } else { NO }, Ordering::Relaxed);
+            inside
+        }
+        known => known == YES,
+    }
 }
 
 /// The descriptor of a FILE, -1 where it cannot be told.

@@ -250,6 +250,14 @@ pub(crate) fn advise(address: *mut u8, size: usize, advice: u32) -> Result<(), E
     call(number::MADVISE, [address as usize, size, advice as usize, 0, 0, 0]).map(drop)
 }
 
+/// What the kernel has told this process at its start, as in `/proc/self/auxv` (Linux 6.4; older kernels refuse).
+/// As much of it as the buffer takes, and its length there.
+pub(crate) fn auxiliary_vector(buffer: &mut [u8]) -> Result<usize, Errno> {
+    const PR_GET_AUXV: usize = 0x4155_5856;
+    let arguments = [PR_GET_AUXV, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0];
+    call(number::PRCTL, arguments).map(|length| length.min(buffer.len()))
+}
+
 /// Changes the protection of pages.
 ///
 /// # Safety

@@ -14,12 +14,13 @@
 #![expect(unsafe_code, reason = "replaces function pointers of the C library")]
 
 use core::mem::transmute;
+use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use logtap_wire::ring::writer::Part;
 use logtap_wire::ring::{COVERAGE_STDIO, COVERAGE_WIDE};
 
-use crate::elf::Object;
+use crate::elf::{Name, Object};
 use crate::syscall::{self, OrIgnore as _, PROT_READ, PROT_WRITE};
 use crate::{descriptors, original, start, tap};
 
@@ -36,9 +37,22 @@ type Close = unsafe extern "C" fn(*mut u8) -> i32;
 static WRITES: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 static CLOSES: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
+/// Address of the function that tells the version; 0 where there is none.
+static VERSION: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether the C library is glibc.
+pub(super) fn find() -> bool {
+    let address = original::global(b"gnu_get_libc_version").unwrap_or(0);
+    VERSION.store(address, Ordering::Relaxed);
+    address != 0
+}
+
 /// Whether dprintf bypasses the vtables: from 2.37 on it writes by itself (stdio-common/iovdprintf.c).
 pub(super) fn formats_inside() -> bool {
-    let Some(address) = original::global(b"gnu_get_libc_version") else { return false };
+    let address = VERSION.load(Ordering::Relaxed);
+    if address == 0 {
+        return false;
+    }
     // SAFETY: a function without arguments that returns a C string.
     let version = unsafe {
         let version = transmute::<usize, unsafe extern "C" fn() -> *const u8>(address)();
@@ -55,21 +69,34 @@ pub(super) fn formats_inside() -> bool {
 
 /// Puts our functions into the slots. The coverage bits of what worked.
 pub(super) fn patch() -> u32 {
-    let Some(table) = checked_table() else { return 0 };
-    let mut coverage = 0;
+    let Some(tables) = checked_tables() else { return 0 };
     let narrow = Slots {
+        table: tables.narrow,
+        index: 0,
         write: write_narrow as *const () as usize,
         close: close_narrow as *const () as usize,
     };
-    let wide =
-        Slots { write: write_wide as *const () as usize, close: close_wide as *const () as usize };
-    if narrow.replace(table.narrow, 0) {
-        coverage |= COVERAGE_STDIO;
+    let wide = tables.wide.map(|table| Slots {
+        table,
+        index: 1,
+        write: write_wide as *const () as usize,
+        close: close_wide as *const () as usize,
+    });
+    let either = |done: bool, coverage: u32| if done { coverage } else { 0 };
+    match wide {
+        // The tables are neighbours: their pages are made writable together.
+        Some(wide) if touch(&narrow.pages(), &wide.pages()) => {
+            let (narrow_pages, wide_pages) = (narrow.pages(), wide.pages());
+            let first = narrow_pages.start.min(wide_pages.start);
+            let end = narrow_pages.end.max(wide_pages.end);
+            either(replace(&(first..end), &[narrow, wide]), COVERAGE_STDIO | COVERAGE_WIDE)
+        }
+        Some(wide) => {
+            either(replace(&narrow.pages(), &[narrow]), COVERAGE_STDIO)
+                | either(replace(&wide.pages(), &[wide]), COVERAGE_WIDE)
+        }
+        None => either(replace(&narrow.pages(), &[narrow]), COVERAGE_STDIO),
     }
-    if table.wide.is_some_and(|table| wide.replace(table, 1)) {
-        coverage |= COVERAGE_WIDE;
-    }
-    coverage
 }
 
 struct Tables {
@@ -78,7 +105,7 @@ struct Tables {
 }
 
 /// The vtables, if everything about them is as expected.
-fn checked_table() -> Option<Tables> {
+fn checked_tables() -> Option<Tables> {
     // SAFETY: `stdout` is a pointer to a FILE, in the program where that has a copy of it.
     let stdout = unsafe { *(original::global(b"stdout")? as *const usize) };
     // SAFETY: a FILE of glibc, see the layout above.
@@ -90,53 +117,73 @@ fn checked_table() -> Option<Tables> {
     }
     // The table must be the one that libc itself calls by this name: a program's copy would be another.
     let libc = original::objects()?.find(|object| is_inside(object, narrow))?;
-    if libc.symbol(b"_IO_file_jumps").is_some_and(|symbol| symbol != narrow) {
+    let symbols = libc.tables()?;
+    if symbols.symbol(&Name::new(b"_IO_file_jumps")).is_some_and(|symbol| symbol != narrow) {
         return None;
     }
-    let wide = libc.symbol(b"_IO_wfile_jumps").filter(|&wide| is_inside(&libc, wide));
+    let wide = symbols.symbol(&Name::new(b"_IO_wfile_jumps"));
     let plausible = |table: usize| {
         [WRITE_SLOT, CLOSE_SLOT].into_iter().all(|slot| {
             // SAFETY: within the table, which lies within the library.
             let function = unsafe { *((table + slot) as *const usize) };
-            original::objects()
-                .is_some_and(|mut objects| objects.any(|object| is_inside(&object, function)))
+            // Its own, but for another that was here before.
+            is_inside(&libc, function)
+                || original::objects()
+                    .is_some_and(|mut objects| objects.any(|object| is_inside(&object, function)))
         })
     };
-    plausible(narrow).then_some(Tables { narrow, wide: wide.filter(|&wide| plausible(wide)) })
+    let wide = wide.filter(|&wide| is_inside(&libc, wide) && plausible(wide));
+    plausible(narrow).then_some(Tables { narrow, wide })
 }
 
 fn is_inside(object: &Object, address: usize) -> bool {
-    object.span().is_some_and(|(start, end)| (start..end - 0x100).contains(&address))
+    object.is_below(address)
+        && object.span().is_some_and(|(start, end)| (start..end - 0x100).contains(&address))
 }
 
 /// Our functions for one table.
 struct Slots {
+    table: usize,
+    /// Where what stood there is kept.
+    index: usize,
     write: usize,
     close: usize,
 }
 
 impl Slots {
-    fn replace(&self, table: usize, index: usize) -> bool {
+    /// The pages that hold the slots.
+    fn pages(&self) -> Range<usize> {
         let page = start::page_size();
-        let first = (table + WRITE_SLOT) & !(page - 1);
-        let end = (table + CLOSE_SLOT + 8 + page - 1) & !(page - 1);
-        // SAFETY: the pages hold data that is read-only after relocation; nobody writes it meanwhile.
-        if unsafe { syscall::protect(first, end - first, PROT_READ | PROT_WRITE) }.is_err() {
-            return false;
-        }
+        let first = (self.table + WRITE_SLOT) & !(page - 1);
+        first..(self.table + CLOSE_SLOT + 8 + page - 1) & !(page - 1)
+    }
+}
+
+/// Whether nothing lies between two ranges.
+fn touch(one: &Range<usize>, other: &Range<usize>) -> bool {
+    one.start <= other.end && other.start <= one.end
+}
+
+/// Replaces what the slots in a range of pages hold. Nothing is changed where the pages cannot be made writable.
+fn replace(pages: &Range<usize>, slots: &[Slots]) -> bool {
+    // SAFETY: the pages hold data that is read-only after relocation; nobody writes it meanwhile.
+    if unsafe { syscall::protect(pages.start, pages.len(), PROT_READ | PROT_WRITE) }.is_err() {
+        return false;
+    }
+    for slots in slots {
         // SAFETY: a function pointer of the table, writable now.
         let (write, close) = unsafe {
-            let at = |slot: usize| &*((table + slot) as *const AtomicUsize);
+            let at = |slot: usize| &*((slots.table + slot) as *const AtomicUsize);
             (at(WRITE_SLOT), at(CLOSE_SLOT))
         };
-        WRITES[index].store(write.load(Ordering::Relaxed), Ordering::Release);
-        CLOSES[index].store(close.load(Ordering::Relaxed), Ordering::Release);
-        write.store(self.write, Ordering::Release);
-        close.store(self.close, Ordering::Release);
-        // SAFETY: as it was.
-        unsafe { syscall::protect(first, end - first, PROT_READ) }.or_ignore();
-        true
+        WRITES[slots.index].store(write.load(Ordering::Relaxed), Ordering::Release);
+        CLOSES[slots.index].store(close.load(Ordering::Relaxed), Ordering::Release);
+        write.store(slots.write, Ordering::Release);
+        close.store(slots.close, Ordering::Release);
     }
+    // SAFETY: as it was.
+    unsafe { syscall::protect(pages.start, pages.len(), PROT_READ) }.or_ignore();
+    true
 }
 
 /// # Safety
@@ -197,4 +244,16 @@ unsafe extern "C" fn close_narrow(file: *mut u8) -> i32 {
 unsafe extern "C" fn close_wide(file: *mut u8) -> i32 {
     // SAFETY: the caller's arguments.
     unsafe { close(1, file) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_changed_together_where_nothing_lies_between_them() {
+        assert!(touch(&(4096..8192), &(4096..8192)), "one page");
+        assert!(touch(&(4096..8192), &(8192..12288)) && touch(&(8192..12288), &(4096..8192)));
+        assert!(!touch(&(4096..8192), &(12288..16384)) && !touch(&(12288..16384), &(4096..8192)));
+    }
 }

@@ -16,6 +16,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use logtap_wire::ring::COVERAGE_MUSL;
 use logtap_wire::ring::writer::Part;
 
+use crate::elf::Name;
 use crate::syscall::{number, raw};
 use crate::{descriptors, hooks, original, tap};
 
@@ -65,7 +66,9 @@ pub(super) fn patch() -> u32 {
     };
     let Some(libc) = original::objects().and_then(|mut objects| {
         objects.find(|object| {
-            object.symbol(b"__stdio_write").is_some() || object.symbol(b"__overflow").is_some()
+            [b"__stdio_write".as_slice(), b"__overflow"]
+                .iter()
+                .any(|name| object.symbol(&Name::new(name)).is_some())
         })
     }) else {
         return 0;
