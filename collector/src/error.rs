@@ -99,7 +99,10 @@ impl CollectorError {
         let of_system = |source: &io::Error| match source.kind() {
             io::ErrorKind::NotFound => 3,
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => 4,
-            io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput => 2,
+            io::ErrorKind::AlreadyExists
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::InvalidInput => 2,
             _ => 1,
         };
         match self {

@@ -75,6 +75,8 @@ impl Kind {
             E::BrokenPipe => Self::BrokenPipe,
             E::NotFound => Self::NotFound,
             E::PermissionDenied | E::ReadOnlyFilesystem => Self::Permission,
+            // A path to something of another kind than was meant.
+            E::AlreadyExists | E::IsADirectory | E::NotADirectory => Self::Arguments,
             E::ConnectionRefused
             | E::ConnectionReset
             | E::ConnectionAborted
@@ -159,6 +161,7 @@ impl CommandError {
             error: self.kind.name(),
             message: self.to_string(),
             recoverable: self.kind == Kind::Network,
+            hints: self.hints.clone(),
         }
     }
 }
@@ -170,6 +173,8 @@ pub(crate) struct FailureReport {
     error: &'static str,
     message: String,
     recoverable: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hints: Vec<String>,
 }
 
 impl fmt::Display for CommandError {

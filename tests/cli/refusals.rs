@@ -96,7 +96,7 @@ fn a_mistake_in_the_arguments_names_the_value_and_where_it_comes_from() {
     std::fs::write(workspace.join(".logtap.yaml"), "recv: {disk_cap: lots}\n").expect("a file");
     let output = said(workspace.path(), &["recv", "--dir", "c"]);
     let text = String::from_utf8(output.stderr).expect("messages are text");
-    assert!(text.contains("the value comes from `recv.disk_cap` in"), "{text}");
+    assert!(text.contains("the value of `--max-disk` comes from `recv.disk_cap` in"), "{text}");
     let output = said(workspace.path(), &["inspect", "--json", "--nonsense"]);
     let mistake: Value = serde_json::from_slice(&output.stderr).expect("it is JSON");
     assert_eq!(mistake["error"], "invalid_args");
@@ -141,6 +141,7 @@ fn a_program_can_read_the_mistake() {
     assert_eq!(mistake["exit_code"].as_i64(), code.map(Into::into));
     assert_eq!(mistake["error"], "not_found");
     assert_eq!(mistake["recoverable"], false);
+    assert_eq!(mistake["hints"][0], "name one, or make one: logtap run -- CMD");
 }
 
 #[test]

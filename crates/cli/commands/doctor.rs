@@ -45,11 +45,18 @@ pub(crate) struct DoctorArgs {
     #[arg(value_name = "PROGRAM|DIR", conflicts_with = "pid")]
     subject: Option<PathBuf>,
     /// A running process
-    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "PID", value_parser = process_number)]
     pid: Option<u32>,
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn process_number(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("a process has a number from 1 on; `pgrep NAME` tells it".to_owned()),
+    }
 }
 
 pub(crate) fn run(args: &DoctorArgs, printer: &mut Printer) -> Result<Ending, CommandError> {

@@ -1,5 +1,7 @@
 //! `logtap inject`: the injector, for who has no `logtap-injector` at hand.
 
+use std::io::Write as _;
+
 use logtap_injector::InjectArgs;
 
 use crate::commands::Ending;
@@ -11,6 +13,8 @@ pub(crate) fn run(args: &InjectArgs, printer: &mut Printer) -> Result<Ending, Co
         let (kind, remedy) = (Kind::of_exit_code(error.exit_code()), error.remedy());
         CommandError::new(kind, error).hinted(remedy)
     })?;
-    printer.line(path.display())?;
+    let answers = printer.answers();
+    answers.write_all(path.as_os_str().as_encoded_bytes())?;
+    answers.write_all(b"\n")?;
     Ok(Ending::OK)
 }

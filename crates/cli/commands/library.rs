@@ -28,9 +28,14 @@ pub(crate) struct LibraryArgs {
 pub(crate) fn run(args: &LibraryArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
     let path = match &args.install {
         Some(directory) => {
-            fs::create_dir_all(directory).map_err(|error| cannot_make(directory, &error))?;
             // A program that changes its directory, or whose children do, finds no relative path.
             let whole = std::path::absolute(directory).map_err(CommandError::caused)?;
+            if !place::is_listable(&whole) {
+                let text = format!("`{}` cannot stand in LD_PRELOAD", whole.display());
+                return Err(CommandError::new(Kind::Arguments, text)
+                    .hinted("name a directory without blanks and colons: there they separate"));
+            }
+            fs::create_dir_all(directory).map_err(|error| cannot_make(directory, &error))?;
             install(&whole)?
         }
         None => install_for_this_user()?,

@@ -31,7 +31,7 @@ pub(crate) fn candidates() -> Vec<PathBuf> {
 }
 
 /// Whether a path can stand in LD_PRELOAD, where blanks and colons separate.
-fn is_listable(path: &Path) -> bool {
+pub(crate) fn is_listable(path: &Path) -> bool {
     path.is_absolute() && path.to_str().is_some_and(|text| !text.contains([' ', ':', '\t', '\n']))
 }
 

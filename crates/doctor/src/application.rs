@@ -23,6 +23,7 @@ const PROGRAM_LIMIT: usize = 2000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ApplicationReport {
     /// The directory.
+    #[serde(serialize_with = "crate::path_text::one")]
     pub path: PathBuf,
     /// Its executables, by path.
     pub programs: Vec<ProgramReport>,

@@ -13,8 +13,10 @@ use crate::{Finding, memory};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProgramReport {
     /// The file that was asked about.
+    #[serde(serialize_with = "crate::path_text::one")]
     pub path: PathBuf,
     /// Interpreters of `#!` lines; the last one is what the kernel runs.
+    #[serde(serialize_with = "crate::path_text::many")]
     pub interpreters: Vec<PathBuf>,
     /// What it was built for.
     pub architecture: String,
@@ -25,6 +27,7 @@ pub struct ProgramReport {
     /// Release of that library.
     pub libc_version: Option<String>,
     /// Where that library is.
+    #[serde(serialize_with = "crate::path_text::maybe")]
     pub libc_file: Option<PathBuf>,
     /// Whether Go built it.
     pub go: bool,

@@ -11,6 +11,7 @@ pub mod executable;
 mod finding;
 mod locks;
 mod memory;
+mod path_text;
 pub mod preloads;
 pub mod proc;
 pub mod raw;

@@ -18,6 +18,7 @@ const LIST_LIMIT: u64 = 64 << 10;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Preload {
     /// As it is named.
+    #[serde(serialize_with = "crate::path_text::one")]
     pub path: PathBuf,
     /// Version of the wire format, where it is logtap's library.
     pub logtap_version: Option<u32>,

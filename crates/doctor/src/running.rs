@@ -20,6 +20,7 @@ pub struct RunningReport {
     /// Its number.
     pub pid: u32,
     /// What it runs.
+    #[serde(serialize_with = "crate::path_text::one")]
     pub executable: PathBuf,
     /// In one word: how far the library got.
     pub state: State,
@@ -32,10 +33,13 @@ pub struct RunningReport {
     /// What its environment asks for.
     pub asked: Asked,
     /// What descriptor 1 is.
+    #[serde(serialize_with = "crate::path_text::maybe")]
     pub stdout: Option<PathBuf>,
     /// What descriptor 2 is.
+    #[serde(serialize_with = "crate::path_text::maybe")]
     pub stderr: Option<PathBuf>,
     /// Open files that are tapped by path.
+    #[serde(serialize_with = "crate::path_text::many")]
     pub tapped_files: Vec<PathBuf>,
     /// Its tap directory, with the rings that it maps.
     pub tap: Option<TapReport>,
@@ -63,6 +67,7 @@ pub enum State {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Library {
     /// Its file.
+    #[serde(serialize_with = "crate::path_text::one")]
     pub path: PathBuf,
     /// Version of the wire format; `None` where its file is gone.
     pub version: Option<u32>,

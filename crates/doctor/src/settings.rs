@@ -24,6 +24,7 @@ pub struct Asked {
     /// The variables, as they are.
     pub variables: Vec<(String, String)>,
     /// The tap directory, where the target is one.
+    #[serde(serialize_with = "crate::path_text::maybe")]
     pub directory: Option<PathBuf>,
     /// The target that takes raw bytes, `file:PATH` or `socket:PATH`, where it is one of those.
     pub raw_target: Option<String>,

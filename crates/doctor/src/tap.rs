@@ -23,6 +23,7 @@ const RING_LIMIT: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TapReport {
     /// Its path, as it was asked for.
+    #[serde(serialize_with = "crate::path_text::one")]
     pub path: PathBuf,
     /// Its file system.
     pub file_system: String,

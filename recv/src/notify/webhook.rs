@@ -77,7 +77,7 @@ impl FromStr for WebhookAuth {
             Some((scheme @ ("bearer" | "hmac-sha256"), _)) => {
                 Err(format!("`{scheme}:` has nothing after the colon"))
             }
-            _ => Err("webhook authentication is `bearer:TOKEN` or `hmac-sha256:SECRET`".to_owned()),
+            _ => Err("--webhook-auth is `bearer:TOKEN` or `hmac-sha256:SECRET`".to_owned()),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use logtap_collector::sink::Sink;
 use logtap_collector::sinks::LokiSink;
-use logtap_collector::{Collector, Config, Feeder, FeederStream, Summary};
+use logtap_collector::{Collector, CollectorError, Config, Feeder, FeederStream, Summary};
 use logtap_recv::{Redactor, Store, StoreError, StoreOptions, WriterOptions};
 
 use super::capture_sink::{CaptureSink, RedactingSink, WarningSink};
@@ -64,7 +64,7 @@ impl Opened {
         };
         let capture = match &settings.destination {
             Destination::Push(loki) => {
-                let sink = LokiSink::new((**loki).clone()).map_err(failed)?;
+                let sink = LokiSink::new((**loki).clone()).map_err(no_address)?;
                 let address = sink.address();
                 let redactor = Arc::clone(&settings.redactor);
                 let sink = Box::new(RedactingSink { sink, redactor });
@@ -185,6 +185,16 @@ impl Capture {
         if self.is_new && is_empty && closed.is_ok() {
             let _best_effort = std::fs::remove_dir_all(directory);
         }
+    }
+}
+
+/// Unlike a collector, a run pushes over HTTP only.
+fn no_address(error: CollectorError) -> CommandError {
+    match error {
+        CollectorError::Sink { .. } => CommandError::new(Kind::Run, error).hinted(
+            "--to takes http://HOST:PORT or https://HOST:PORT, of a Loki or a `logtap recv`",
+        ),
+        other => failed(other),
     }
 }
 

@@ -172,7 +172,7 @@ impl Settings {
         Ok(Self {
             stdout,
             stderr,
-            files: patterns(&args.file, &here),
+            files: patterns(checked(&args.file)?, &here),
             suppressed,
             destination: args.destination()?,
             labels,
@@ -244,6 +244,24 @@ impl Suppressed {
         }
         Ok(self)
     }
+}
+
+/// What cannot be a file's name, or is a directory's, would match nothing in silence.
+fn checked(given: &[OsString]) -> Result<&[OsString], CommandError> {
+    for pattern in given {
+        let path = Path::new(pattern);
+        let (text, hint) = if pattern.is_empty() {
+            ("`--file` needs a path".to_owned(), "name a file, or several with `*`".to_owned())
+        } else if path.is_dir() {
+            let below = path.join("*");
+            let text = format!("`{}` is a directory, and no file to tap", path.display());
+            (text, format!("the files in it are --file '{}'", below.display()))
+        } else {
+            continue;
+        };
+        return Err(CommandError::new(Kind::Run, text).hinted(hint));
+    }
+    Ok(given)
 }
 
 /// Makes one `:` list of absolute patterns. A pattern through symbolic links is there twice: as it

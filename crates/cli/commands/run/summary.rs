@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use logtap_collector::{StreamSummary, Totals};
 use logtap_units::show::{plural, size};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::descendants::Unreached;
 use crate::commands::Ending;
@@ -28,6 +28,7 @@ pub(crate) struct Story {
     /// From its start to the end of `run`.
     pub(crate) seconds: f64,
     /// The capture directory.
+    #[serde(serialize_with = "as_text")]
     pub(crate) capture: Option<PathBuf>,
     /// The address that was pushed to.
     pub(crate) pushed_to: Option<String>,
@@ -47,6 +48,7 @@ pub(crate) struct Story {
     /// Processes of the command that still run.
     pub(crate) still_running: usize,
     /// What stays for them until they end.
+    #[serde(serialize_with = "as_texts")]
     pub(crate) kept: Vec<PathBuf>,
     /// Whatever else the reader should know.
     pub(crate) notes: Vec<String>,
@@ -171,6 +173,15 @@ impl Story {
         }
         text
     }
+}
+
+/// JSON has texts alone: bytes that are none are replaced.
+fn as_text<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().map(|path| path.to_string_lossy()).serialize(serializer)
+}
+
+fn as_texts<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }
 
 fn line(text: &mut String, content: &str) {
