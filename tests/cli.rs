@@ -6,6 +6,8 @@ mod typing;
 
 /// Job control: Ctrl-C, Ctrl-Z, background.
 mod jobs;
+/// Mistakes in arguments, the same in all three programs.
+mod mistakes;
 /// Paths with blanks, line ends and bytes that are no text.
 mod odd_names;
 /// Pushing to who asks for TLS, certificates, tokens and passwords.

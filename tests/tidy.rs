@@ -10,26 +10,28 @@ use serde_json::Value;
 use crate::support::workspace::repository;
 
 /// Which of our crates each of our crates may use. What stands lower stands further up.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("logtap-wire", &[]),
     ("logtap-loki", &[]),
     ("logtap-units", &[]),
+    ("logtap-arguments", &[]),
     ("logtap-program", &[]),
     ("logtap-capture", &["logtap-loki", "logtap-units"]),
     ("logtap-preload", &["logtap-wire"]),
     ("logtap-embedded", &[]),
-    ("logtap-collector", &["logtap-wire", "logtap-loki", "logtap-units"]),
+    ("logtap-collector", &["logtap-wire", "logtap-loki", "logtap-units", "logtap-arguments"]),
     ("logtap-recv", &["logtap-loki", "logtap-capture", "logtap-units"]),
     ("logtap-analysis", &["logtap-capture"]),
     ("logtap-doctor", &["logtap-wire", "logtap-program"]),
     ("logtap-tui", &["logtap-loki", "logtap-capture"]),
-    ("logtap-injector", &["logtap-embedded", "logtap-program"]),
+    ("logtap-injector", &["logtap-embedded", "logtap-program", "logtap-arguments"]),
     (
         "logtap",
         &[
             "logtap-wire",
             "logtap-loki",
             "logtap-units",
+            "logtap-arguments",
             "logtap-program",
             "logtap-doctor",
             "logtap-capture",

@@ -34,9 +34,10 @@ const FORM: &str =
 const FOREIGN_KEYS: [&str; 5] =
     ["tap.namespace", "tap.cpu", "tap.memory", "defaults.timeout", "defaults.verbose"];
 
-/// The key that gives a command's argument its value, if one may.
-pub(crate) fn key_of(command: &str, argument: &str) -> Option<&'static str> {
-    KEYS.iter().find(|(_, known, id)| *known == command && *id == argument).map(|(key, ..)| *key)
+/// The key that gives a command's argument its value, if one may, and where it stands.
+pub(crate) fn source_of(command: &str, argument: &str) -> Option<String> {
+    let (key, ..) = KEYS.iter().find(|(_, known, id)| *known == command && *id == argument)?;
+    Some(format!("`{key}` in ~/.logtap/config.yaml or ./.logtap.yaml"))
 }
 
 /// The values of one key.

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _};
+use logtap_arguments::Origins;
 
 use crate::args::Cli;
 use crate::commands::Ending;
@@ -32,8 +33,11 @@ fn main() -> ExitCode {
             return ExitCode::from(failure.exit_code());
         }
     };
-    let cli = match command.try_get_matches_from(words).and_then(|m| Cli::from_arg_matches(&m)) {
-        Ok(cli) => cli,
+    let parsed = command
+        .try_get_matches_from(words)
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return refuse(&error, &printer),
     };
     let wants_json = cli.wants_json();
@@ -43,6 +47,9 @@ fn main() -> ExitCode {
         Ok(Ending::Code(code)) => ExitCode::from(code),
         Ok(Ending::Signal(signal)) => commands::run::repeat_death(signal),
         Err(failure) => {
+            let origins = Origins::find(&Cli::command(), &matches, configuration::source_of);
+            let hints = origins.hints(&failure.to_string());
+            let failure = hints.into_iter().fold(failure, CommandError::hinted);
             printer.failure(&failure, wants_json);
             ExitCode::from(failure.exit_code())
         }

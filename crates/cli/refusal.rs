@@ -1,10 +1,10 @@
-//! Mistakes in the arguments, told as every other failure is: the value in backticks, then what to do.
+//! Mistakes in the arguments as failures of ours: the words are `logtap_arguments`', the exit code is the command's.
 //!
-//! What is wrong is found out by the parser; here it gets its words. Refuses to print: `main` does.
+//! Refuses to print: `main` does.
 
 use std::ffi::OsString;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use logtap_arguments::Mistake;
 
 use crate::configuration;
 use crate::failure::{CommandError, kind_of_bad_arguments};
@@ -19,145 +19,12 @@ pub(crate) fn wants_json(words: &[OsString]) -> bool {
 pub(crate) fn explain(
     error: &clap::Error,
     words: &[OsString],
-    command: &clap::Command,
+    program: &clap::Command,
 ) -> CommandError {
-    let name = words.get(1).and_then(|word| word.to_str()).unwrap_or_default();
-    let command = command.find_subcommand(name);
-    let argument = texts(error, ContextKind::InvalidArg);
-    let argument = argument.first().map(String::as_str).unwrap_or_default();
-    let mut failure = CommandError::new(
-        kind_of_bad_arguments(words.get(1)),
-        cause(error, argument).unwrap_or_else(|| plain(error)),
-    );
-    for hint in hints(error) {
-        failure = failure.hinted(hint);
-    }
-    let is_a_value = matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation);
-    if is_a_value
-        && let Some(source) = command.and_then(|command| elsewhere(command, argument, words))
-    {
-        failure = failure.hinted(source);
-    }
-    if error.kind() == ErrorKind::UnknownArgument && name == "run" {
-        failure = failure.hinted("what belongs to the command that is run stands behind `--`");
-    }
-    if let Some(usage) = usage(error) {
-        failure = failure.hinted(format!("usage: {usage}"));
-    }
-    failure.hinted(match command {
-        Some(command) => format!("`logtap {} --help` explains every argument", command.get_name()),
-        None => "`logtap --help` lists the commands".to_owned(),
-    })
-}
-
-/// What is wrong; nothing where the parser has no more to say than its own text.
-fn cause(error: &clap::Error, argument: &str) -> Option<String> {
-    let value = texts(error, ContextKind::InvalidValue).into_iter().next();
-    Some(match error.kind() {
-        ErrorKind::InvalidValue => match value.filter(|value| !value.is_empty()) {
-            Some(value) => format!("`{value}` is no value of `{argument}`"),
-            None => format!("`{argument}` needs a value"),
-        },
-        ErrorKind::ValueValidation => {
-            let value = value?;
-            let why = std::error::Error::source(error)?.to_string();
-            if why.contains(&format!("`{value}`")) {
-                format!("{}: {why}", flag(argument))
-            } else {
-                format!("`{value}` is no value of `{argument}`: {why}")
-            }
-        }
-        ErrorKind::UnknownArgument => format!("`{argument}` is no argument here"),
-        ErrorKind::InvalidSubcommand => {
-            let name = texts(error, ContextKind::InvalidSubcommand).into_iter().next()?;
-            format!("`{name}` is no command")
-        }
-        ErrorKind::MissingRequiredArgument => {
-            let missing = texts(error, ContextKind::InvalidArg);
-            let missing: Vec<_> = missing.iter().map(|name| format!("`{name}`")).collect();
-            format!("{} must be given", missing.join(" and "))
-        }
-        ErrorKind::ArgumentConflict => {
-            let others = texts(error, ContextKind::PriorArg);
-            match others.first() {
-                Some(other) if other != argument => {
-                    format!("`{argument}` cannot be used together with `{other}`")
-                }
-                _ => format!("`{argument}` can be given only once"),
-            }
-        }
-        ErrorKind::TooManyValues | ErrorKind::WrongNumberOfValues | ErrorKind::TooFewValues => {
-            format!("`{argument}` takes another number of values")
-        }
-        ErrorKind::NoEquals => format!("the value of `{argument}` stands behind a `=`"),
-        ErrorKind::InvalidUtf8 => "an argument is no text (UTF-8)".to_owned(),
-        _ => return None,
-    })
-}
-
-/// The parser's own first line.
-fn plain(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let first = text.lines().next().unwrap_or_default();
-    first.strip_prefix("error: ").unwrap_or(first).to_owned()
-}
-
-fn hints(error: &clap::Error) -> Vec<String> {
-    let mut hints = Vec::new();
-    let suggested =
-        [ContextKind::SuggestedValue, ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand];
-    for name in suggested.into_iter().flat_map(|kind| texts(error, kind)) {
-        hints.push(format!("did you mean `{name}`?"));
-    }
-    let values = texts(error, ContextKind::ValidValue);
-    if !values.is_empty() {
-        hints.push(format!("it is one of {}", values.join(", ")));
-    }
-    hints
-}
-
-/// The usage line, without the word.
-fn usage(error: &clap::Error) -> Option<String> {
-    let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) else { return None };
-    let usage = usage.to_string();
-    let usage = usage.trim().strip_prefix("Usage:")?.split_whitespace().collect::<Vec<_>>();
-    Some(usage.join(" "))
-}
-
-/// Where a value comes from that nobody typed.
-fn elsewhere(command: &clap::Command, argument: &str, words: &[OsString]) -> Option<String> {
-    let flag = flag(argument);
-    let typed = words.iter().filter_map(|word| word.to_str()).any(|word| {
-        word == flag || word.strip_prefix(flag).is_some_and(|rest| rest.starts_with('='))
-    });
-    let long = flag.strip_prefix("--")?;
-    let known = command.get_arguments().find(|known| known.get_long() == Some(long))?;
-    if typed {
-        return None;
-    }
-    if let Some(variable) = known.get_env()
-        && std::env::var_os(variable).is_some()
-    {
-        return Some(format!(
-            "the value comes from the environment variable `{}`",
-            variable.display()
-        ));
-    }
-    let key = configuration::key_of(command.get_name(), known.get_id().as_str())?;
-    Some(format!("the value comes from `{key}` in ~/.logtap/config.yaml or ./.logtap.yaml"))
-}
-
-/// `--max-file` of `--max-file <SIZE>`.
-fn flag(argument: &str) -> &str {
-    argument.split([' ', '=', '[']).next().unwrap_or(argument)
-}
-
-fn texts(error: &clap::Error, kind: ContextKind) -> Vec<String> {
-    match error.get(kind) {
-        Some(ContextValue::String(text)) => vec![text.clone()],
-        Some(ContextValue::Strings(texts)) => texts.clone(),
-        _ => Vec::new(),
-    }
+    let Mistake { text, hints } =
+        logtap_arguments::explain(error, words, program, configuration::source_of);
+    let failure = CommandError::new(kind_of_bad_arguments(words.get(1)), text);
+    hints.into_iter().fold(failure, CommandError::hinted)
 }
 
 #[cfg(test)]

@@ -13,12 +13,12 @@ const TAP_MODE: u32 = 0o1777;
 /// Copy the preload library into a directory that applications can load it from
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "Examples:
-  logtap-injector --install /logtap/library
-  logtap-injector --install /logtap/library --tap /logtap/tap/run
-  LOGTAP_INSTALL_DIR=/logtap/library logtap-injector
+  logtap inject --install /logtap/library
+  logtap inject --install /logtap/library --tap /logtap/tap/run
+  LOGTAP_INSTALL_DIR=/logtap/library logtap inject
 
 The copy is called liblogtap.so, has mode 0555 and appears whole or not at all. Repeating it \
-changes nothing.")]
+changes nothing. `logtap-injector` is the same without the rest of logtap.")]
 pub struct InjectArgs {
     /// Directory for the library; it must exist and not be mounted noexec
     #[arg(long, value_name = "DIR", env = "LOGTAP_INSTALL_DIR")]
