@@ -4,6 +4,8 @@
 /// A terminal with a shell in it, to type into.
 mod typing;
 
+/// Completion in bash, fish and zsh.
+mod completion;
 /// Job control: Ctrl-C, Ctrl-Z, background.
 mod jobs;
 /// Mistakes in arguments, the same in all three programs.

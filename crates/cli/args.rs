@@ -65,4 +65,37 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
+
+    /// The words of an example up to a comment, a pipe or a redirection, as a shell would make them.
+    fn words(example: &str) -> Vec<String> {
+        let (mut words, mut quoted) = (Vec::new(), false);
+        let mut word = String::new();
+        let end = example.find("   ").unwrap_or(example.len());
+        for character in example.split_at(end).0.chars().chain([' ']) {
+            match character {
+                '\'' => quoted = !quoted,
+                '|' | '<' | '>' if !quoted => break,
+                ' ' if !quoted && !word.is_empty() => words.push(std::mem::take(&mut word)),
+                ' ' if !quoted => {}
+                other => word.push(other),
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn every_example_can_be_typed_as_it_is_printed() {
+        let program = Cli::command();
+        let mut tried = 0;
+        for command in std::iter::once(&program).chain(program.get_subcommands()) {
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for example in examples.lines().filter_map(|line| line.strip_prefix("  logtap ")) {
+                let words = std::iter::once("logtap".to_owned()).chain(words(example));
+                let parsed = Cli::command().try_get_matches_from(words);
+                assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
+                tried += 1;
+            }
+        }
+        assert!(tried >= 25, "{tried}");
+    }
 }

@@ -61,6 +61,7 @@ fn every_command_explains_itself() {
     for name in commands {
         let text = help(&[name, "--help"]);
         assert!(text.contains("Usage: logtap"), "{name}: {text}");
+        assert!(text.contains("\nExamples:\n  "), "{name}: {text}");
         let summary = text.lines().next().unwrap_or_default();
         assert!(
             !summary.ends_with('.') && summary.starts_with(char::is_uppercase),
