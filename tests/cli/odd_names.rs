@@ -2,11 +2,12 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use serde_json::Value;
 
 use crate::support::running::{Streams, run};
-use crate::support::workspace::{Workspace, command, logtap};
+use crate::support::workspace::{Workspace, command, copy_program, logtap};
 
 const ODD: &[u8] = b"a b\n\xff'\"";
 
@@ -40,7 +41,7 @@ fn a_program_and_a_file_of_any_name_are_tapped_and_looked_at() {
     let workspace = Workspace::new();
     let odd = OsStr::from_bytes(ODD);
     let program = workspace.join(odd);
-    std::fs::copy("/bin/echo", &program).expect("every machine has echo");
+    copy_program(Path::new("/bin/echo"), &program);
     let mut doctor = command(logtap());
     doctor.args(["doctor", "--json"]).arg(&program);
     let outcome = run(doctor, Streams::Pipes, workspace.path(), &[]);

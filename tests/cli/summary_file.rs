@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::run_command::{summary, tapped};
 use crate::support::machine::require;
 use crate::support::running::{Streams, run};
-use crate::support::workspace::{Workspace, command, logtap};
+use crate::support::workspace::{Workspace, command, copy_program, logtap};
 
 #[test]
 fn what_cannot_be_written_is_refused_before_the_program_starts() {
@@ -46,12 +46,17 @@ fn another_user_s_directory_is_refused_and_an_own_file_in_it_is_not() {
     let owned = workspace.join("owned.json");
     std::fs::write(&owned, "old").expect("a fresh directory");
     std::os::unix::fs::chown(&owned, Some(65534), Some(65534)).expect("root may");
+    // The build may be where only root gets to.
+    let program = workspace.join("logtap");
+    if std::fs::hard_link(logtap(), &program).is_err() {
+        copy_program(&logtap(), &program);
+    }
     // Not a directory that it could use for a capture either: so the program is not started.
     let as_nobody = |file: &Path| {
         let mut nobody = command(&setpriv);
         nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
         nobody
-            .arg(logtap())
+            .arg(&program)
             .args(["run", "-q", "--dir"])
             .arg(workspace.join("capture"))
             .arg("--summary");
