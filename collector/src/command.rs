@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use logtap_units::read;
+use logtap_units::{read, show};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing_subscriber::EnvFilter;
@@ -72,7 +72,7 @@ pub struct CollectorArgs {
     #[arg(long, value_name = "OCTAL", default_value = "0700", value_parser = directory_mode)]
     pub mode: u32,
     /// Size of all rings together [default: 64MB, or half of a small tmpfs]
-    #[arg(long, value_name = "SIZE", value_parser = read::size)]
+    #[arg(long, value_name = "SIZE", value_parser = ring_cap)]
     pub ring_cap: Option<u64>,
     /// Directory of the spool, where lines wait for the sink and survive the collector [default: TAP/spool]
     #[arg(long, value_name = "DIR", env = "LOGTAP_SPOOL")]
@@ -271,6 +271,16 @@ fn directory_mode(text: &str) -> Result<u32, String> {
     }
 }
 
+/// With less than one ring all would go through the socket, at its pace.
+fn ring_cap(text: &str) -> Result<u64, String> {
+    let size = read::size(text).map_err(|error| error.to_string())?;
+    let least = logtap_wire::ring::STARTER.file_size();
+    if size < least {
+        return Err(format!("`{text}` is less than one ring takes, {}", show::size(least)));
+    }
+    Ok(size)
+}
+
 /// A number alone is of seconds.
 fn push_timeout(text: &str) -> Result<Duration, String> {
     within(text, Duration::from_secs(1), Duration::from_secs(1)..=Duration::from_secs(3600))
@@ -350,6 +360,7 @@ mod tests {
             ["--line-timeout", "soon"],
             ["--timeout", "500ms"],
             ["--ring-cap", "0"],
+            ["--ring-cap", "4KB"],
         ] {
             assert!(parse(&bad).is_err(), "{bad:?}");
         }

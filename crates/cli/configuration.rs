@@ -81,7 +81,10 @@ fn read(path: &Path) -> Result<Option<String>, CommandError> {
                 io::ErrorKind::InvalidData | io::ErrorKind::IsADirectory => {
                     (Kind::Arguments, "it is a file of YAML, in UTF-8")
                 }
-                _ => (Kind::of(&error), "make it readable for this user, or move it away"),
+                _ => (
+                    Kind::of(&error),
+                    "make it readable for this user, move it away, or set HOME to this user's directory",
+                ),
             };
             Err(CommandError::new(kind, text).hinted(hint))
         }

@@ -149,6 +149,10 @@ fn three_programs_tell_them_in_the_same_words() {
 fn mistakes_of_commands_have_the_same_form() {
     for (words, said) in [
         (
+            &["collector", "--tap", "x", "--to", "-", "--ring-cap", "1"][..],
+            &["error: --ring-cap: `1` is less than one ring takes"][..],
+        ),
+        (
             &["runn"][..],
             &["error: `runn` is no command", "hint: did you mean `run`?", "`logtap --help` lists"]
                 [..],

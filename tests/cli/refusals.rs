@@ -135,6 +135,16 @@ fn a_program_that_is_here_and_not_in_the_path_is_pointed_at() {
 }
 
 #[test]
+fn a_value_that_was_taken_for_the_command_is_pointed_at() {
+    for (flag, value) in [("--suppress", "stdout"), ("--redact", "email,phone")] {
+        let (code, text) = refused(&["run", flag, value, "true"]);
+        assert_eq!(code, Some(127), "{text}");
+        let hint = format!("stands behind a `=`: `={value}`");
+        assert!(text.contains(&hint), "{text}");
+    }
+}
+
+#[test]
 fn a_program_can_read_the_mistake() {
     let (code, text) = refused(&["inspect", "--json"]);
     let mistake: Value = serde_json::from_str(&text).expect("it is JSON");

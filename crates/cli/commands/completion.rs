@@ -11,7 +11,8 @@ use crate::output::Printer;
 /// Print a script that completes logtap's commands and options in a shell
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  source <(logtap completion bash)
+  source <(logtap completion bash)        in ~/.bashrc
+  source <(logtap completion zsh)         in ~/.zshrc, behind `compinit`
   logtap completion fish > ~/.config/fish/completions/logtap.fish")]
 pub(crate) struct CompletionArgs {
     /// The shell

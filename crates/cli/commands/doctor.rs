@@ -124,7 +124,9 @@ fn of_process(process: u32) -> Result<Report, CommandError> {
             DoctorError::Hidden { .. } => {
                 CommandError::new(Kind::Permission, error).hinted("ask as its user, or as root")
             }
-            DoctorError::Unreadable { .. } => CommandError::caused(error),
+            DoctorError::Unreadable { .. } => {
+                CommandError::caused(error).hinted("ask as a user who may read it, or as root")
+            }
         })?;
     Ok(Report::new(Subject::Process { process: Box::new(report) }, findings))
 }
@@ -187,7 +189,9 @@ fn of_directory(directory: &Path) -> Result<Report, CommandError> {
             tap::check(directory, directory, &proc::own_rights()).map_err(CommandError::caused)?;
         return Ok(Report::new(Subject::TapDirectory { tap: Box::new(report) }, findings));
     }
-    let (application, findings) = application::check(directory).map_err(CommandError::caused)?;
+    let (application, findings) = application::check(directory).map_err(|error| {
+        CommandError::caused(error).hinted("ask as a user who may read it, or as root")
+    })?;
     Ok(Report::new(Subject::Application { application }, findings))
 }
 

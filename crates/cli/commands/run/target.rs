@@ -1,10 +1,11 @@
 //! The command's file: found and examined before anything is started.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use logtap_program::search::{self, SearchError};
 use logtap_program::{Preloadable, ProgramError, examine};
+use logtap_recv::redact::Patterns;
 
 use crate::failure::{CommandError, Kind};
 
@@ -28,6 +29,11 @@ pub(crate) fn find(command: &[OsString]) -> Result<Target, CommandError> {
         };
         let hint = if kind == Kind::CommandNotExecutable {
             "make it executable (chmod +x), or name its interpreter".to_owned()
+        } else if is_value(name) {
+            let name = name.display();
+            format!(
+                "the value of a flag such as --suppress or --redact stands behind a `=`: `={name}`"
+            )
         } else if Path::new(".").join(name).is_file() {
             format!("a file of that name is here: `./{}`", name.display())
         } else if name.as_encoded_bytes().contains(&b'/') {
@@ -40,6 +46,13 @@ pub(crate) fn find(command: &[OsString]) -> Result<Target, CommandError> {
     })?;
     let obstacle = obstacle(&path);
     Ok(Target { path, obstacle })
+}
+
+/// Whether it was meant as the value of the flag before it: those that may stand alone take theirs behind a `=`.
+fn is_value(name: &OsStr) -> bool {
+    let streams = ["all", "stdout", "stderr", "file"];
+    let is_stream = |text: &str| text.split(',').all(|word| streams.contains(&word));
+    name.to_str().is_some_and(|text| is_stream(text) || Patterns::parse(text).is_ok())
 }
 
 /// What exec itself will complain about (a missing interpreter, a damaged file) is left to it.
