@@ -25,6 +25,7 @@ macro_rules! exported_shim {
 }
 pub(crate) use exported_shim;
 
+mod backtraces;
 mod calls;
 mod copying;
 mod descriptors;

@@ -31,6 +31,7 @@
 //! | `wait:MS` and a full ring | `nanosleep` |
 //! | no ring can be made | signals held and released, a `statx` of the directory, `readlinkat` of `/proc/self/ns/pid`, `socket`, `sendmsg`, `close` for each write |
 //! | `sendfile` and its relatives into a tapped stream | `pread64` of what was sent |
+//! | `backtrace_symbols_fd` into a tapped stream | signals held and released, `memfd_create`, `fcntl`, `close`, glibc's `writev` once more, `statx`, `mmap`, `close`, `munmap` |
 //!
 //! A `socket:` target costs five calls a write (six off the first thread), a `file:` target four; `targets` says for what.
 //! After a call that may have entered a sandbox there are none at all.

@@ -27,7 +27,7 @@ const RETRY_AFTER: u64 = 1_000_000_000;
 /// Largest ring whose pages are mapped when it is made. A larger one would keep its maker too long.
 const MAPPED_AT_ONCE: u64 = 2 << 20;
 /// Descriptors that are needed for a moment while the application runs go above this number.
-const OUT_OF_THE_WAY: i32 = 200;
+pub(crate) const OUT_OF_THE_WAY: i32 = 200;
 
 /// Address of the ring in use; its lowest bit says that it is a full one.
 static CURRENT: AtomicUsize = AtomicUsize::new(0);

@@ -236,6 +236,14 @@ pub(crate) fn map_anonymous(size: usize) -> Result<*mut u8, Errno> {
         .map(|address| address as *mut u8)
 }
 
+/// A file in memory, without a name.
+pub(crate) fn memory_file() -> Result<Descriptor, Errno> {
+    const MFD_CLOEXEC: usize = 1;
+    let name = c"logtap".as_ptr() as usize;
+    call(number::MEMFD_CREATE, [name, MFD_CLOEXEC, 0, 0, 0, 0])
+        .map(|descriptor| Descriptor(descriptor as i32))
+}
+
 /// Takes a mapping away.
 ///
 /// # Safety

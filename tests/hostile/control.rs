@@ -4,7 +4,7 @@ use super::{Situation, situations};
 
 situations! { "control":
     glibc "gcc" =>
-        errno_is_kept nothing_at_all jump_out_of_a_handler cancelled_threads cancelled_in_a_blocking_write
+        errno_is_kept backtraces nothing_at_all jump_out_of_a_handler cancelled_threads cancelled_in_a_blocking_write
         exit_handlers_and_destructors constructors ended_without_handlers aborted;
     musl "musl-gcc" =>
         errno_is_kept nothing_at_all jump_out_of_a_handler cancelled_threads cancelled_in_a_blocking_write

@@ -64,6 +64,7 @@ pub(crate) mod number {
     pub(crate) const PRLIMIT64: usize = 261;
     pub(crate) const RENAMEAT2: usize = 276;
     pub(crate) const SECCOMP: usize = 277;
+    pub(crate) const MEMFD_CREATE: usize = 279;
     pub(crate) const COPY_FILE_RANGE: usize = 285;
     pub(crate) const PWRITEV2: usize = 287;
     pub(crate) const STATX: usize = 291;

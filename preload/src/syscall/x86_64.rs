@@ -64,6 +64,7 @@ pub(crate) mod number {
     pub(crate) const PRLIMIT64: usize = 302;
     pub(crate) const RENAMEAT2: usize = 316;
     pub(crate) const SECCOMP: usize = 317;
+    pub(crate) const MEMFD_CREATE: usize = 319;
     pub(crate) const COPY_FILE_RANGE: usize = 326;
     pub(crate) const PWRITEV2: usize = 328;
     pub(crate) const STATX: usize = 332;

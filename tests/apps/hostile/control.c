@@ -59,6 +59,29 @@ static void errno_is_kept(void) {
     need(writev(1, parts, impossible) == -1 && errno == EINVAL);
 }
 
+/* What a crash handler writes last. */
+#ifdef __GLIBC__
+#include <execinfo.h>
+static void backtraces(void) {
+    /* In no library, so that they are written in the same way each time. */
+    void *frames[3] = {(void *)0x1000, (void *)0x2000, (void *)0x3000};
+    int count = sizeof frames / sizeof *frames, log = log_file("app.log");
+    say("before\n");
+    errno = 77;
+    backtrace_symbols_fd(frames, count, 1);
+    backtrace_symbols_fd(frames, count, log);
+    backtrace_symbols_fd(frames, count, 99);
+    int secret = private_file();
+    backtrace_symbols_fd(frames, count, secret);
+    backtrace_symbols_fd(frames, 0, 1);
+    say("after\n");
+    int next = dup(0);
+    dprintf(2, "%d\n", next);
+}
+#else
+static void backtraces(void) {}
+#endif
+
 static void nothing_at_all(void) {
     need(write(1, "", 0) == 0);
     need(write(1, NULL, 0) == 0);
@@ -269,7 +292,7 @@ static void aborted(void) {
     abort();
 }
 
-SITUATIONS(A(errno_is_kept), A(nothing_at_all), A(jump_out_of_a_handler), A(jump_out_of_a_hook), A(jump_out_all_over_a_hook),
+SITUATIONS(A(errno_is_kept), A(backtraces), A(nothing_at_all), A(jump_out_of_a_handler), A(jump_out_of_a_hook), A(jump_out_all_over_a_hook),
     A(handlers_that_write), A(cancelled_threads), A(cancelled_in_a_blocking_write),
     A(cancelled_asynchronously), A(exit_handlers_and_destructors), A(constructors),
     A(ended_without_handlers), A(aborted))
