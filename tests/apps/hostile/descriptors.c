@@ -33,12 +33,35 @@ static void recycled_after(int (*closing)(int)) {
 static int by_range(int descriptor) {
     return (int)syscall(SYS_close_range, descriptor, descriptor, 0);
 }
+/* What this C library may not have. */
+extern int close_range(unsigned, unsigned, int) __attribute__((weak));
+extern void closefrom(int) __attribute__((weak));
+static int by_range_of_libc(int descriptor) {
+    return close_range != NULL ? close_range(descriptor, descriptor, 0) : by_range(descriptor);
+}
+static int by_all_above(int descriptor) {
+    if (closefrom == NULL) return (int)syscall(SYS_close_range, descriptor, ~0U, 0);
+    closefrom(descriptor);
+    return 0;
+}
 static int by_system_call(int descriptor) { return (int)syscall(SYS_close, descriptor); }
-static int by_stream(int descriptor) { return fclose(fdopen(descriptor, "a")); }
+/* What the stream has collected is written when it is closed, in between. */
+static int by_stream(int descriptor) {
+    FILE *stream = fdopen(descriptor, "a");
+    return fputs("a line of the stream\n", stream) < 0 ? -1 : fclose(stream);
+}
+static int by_failed_reopening(int descriptor) {
+    FILE *stream = fdopen(descriptor, "a");
+    need(fputs("a line of the stream\n", stream) >= 0 && fflush(stream) == 0);
+    return freopen("/no/such/directory", "a", stream) == NULL ? 0 : -1;
+}
 static void recycled_after_close(void) { recycled_after(close); }
 static void recycled_after_close_range(void) { recycled_after(by_range); }
 static void recycled_after_system_call(void) { recycled_after(by_system_call); }
 static void recycled_after_fclose(void) { recycled_after(by_stream); }
+static void recycled_after_close_range_of_libc(void) { recycled_after(by_range_of_libc); }
+static void recycled_after_closefrom(void) { recycled_after(by_all_above); }
+static void recycled_after_a_failed_freopen(void) { recycled_after(by_failed_reopening); }
 
 static void recycled_stdout(void) {
     printf("public\n");
@@ -220,7 +243,8 @@ static void two_threads_share_the_numbers(void) {
 }
 
 SITUATIONS(A(recycled_after_close), A(recycled_after_close_range), A(recycled_after_system_call),
-    A(recycled_after_fclose), A(recycled_stdout), A(reopened_stdout),
+    A(recycled_after_fclose), A(recycled_after_close_range_of_libc), A(recycled_after_closefrom),
+    A(recycled_after_a_failed_freopen), A(recycled_stdout), A(reopened_stdout),
     A(duplicate_over_stdout_by_system_call), A(duplicates_in_all_ways), A(very_high_descriptors),
     A(reopened_by_name), A(pipe_on_descriptor_one), A(socket_pair_on_descriptor_one),
     A(closes_everything), A(number_of_descriptors_is_the_same), A(closed_at_exec),
