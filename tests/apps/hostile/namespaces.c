@@ -20,14 +20,6 @@ static void stops(int number) {
     if (++steps == last_step) raise(SIGSTOP);
 }
 
-#ifdef __x86_64__
-#define STEP_ON "lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp"
-#define STEP_OFF "lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp"
-#else
-#define STEP_ON ""
-#define STEP_OFF ""
-#endif
-
 static void write_one(int alone) {
     struct rlimit none = {0, 0};
     if (!alone) need(setrlimit(RLIMIT_FSIZE, &none) == 0);

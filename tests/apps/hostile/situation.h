@@ -42,6 +42,15 @@ static inline int status_of(pid_t child) {
     return status;
 }
 
+/* Stops a program after every instruction, where the processor can: SIGTRAP comes after each one between the two. */
+#ifdef __x86_64__
+#define STEP_ON "lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp"
+#define STEP_OFF "lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp"
+#else
+#define STEP_ON ""
+#define STEP_OFF ""
+#endif
+
 struct situation {
     const char *name;
     void (*play)(void);

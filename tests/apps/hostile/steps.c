@@ -11,15 +11,6 @@
 #include <time.h>
 #include <ucontext.h>
 
-#ifdef __x86_64__
-/* The flag that stops a program after every instruction. */
-#define STEP_ON "lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp"
-#define STEP_OFF "lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp"
-#else
-#define STEP_ON ""
-#define STEP_OFF ""
-#endif
-
 /* A process that has written so much gets its full ring. */
 enum { STARTER_SERVES = 16 << 10, FIRST = 9 };
 

@@ -15,14 +15,6 @@ static void stops(int number) {
     if (++steps == last_step) kill(getpid(), SIGSTOP);
 }
 
-#ifdef __x86_64__
-#define STEP_ON "lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp"
-#define STEP_OFF "lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp"
-#else
-#define STEP_ON ""
-#define STEP_OFF ""
-#endif
-
 /* The number of the child of vfork, for all three. */
 static volatile pid_t *child;
 static char stranger[LENGTH];
