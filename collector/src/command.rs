@@ -146,7 +146,9 @@ pub fn run(args: &CollectorArgs) -> Result<(), CollectorError> {
     tracing::info!(
         lines = counts.lines,
         delivered = counts.delivered_lines,
-        lost_records = counts.totals.lost_records,
+        refused = counts.refused_lines,
+        lost_records = counts.totals.lost_records + counts.unringed_lost_records,
+        torn_records = counts.totals.torn_records,
         undelivered = summary.undelivered_lines,
         "stopped"
     );
