@@ -59,12 +59,17 @@ fn tap(settings: &Settings) -> Result<(Ending, Story), CommandError> {
     let obstacle = target.obstacle.clone().or_else(|| ground.obstacle.clone());
 
     let started = Instant::now();
-    let mut leftovers = Vec::new();
+    let (mut leftovers, mut troubles) = (Vec::new(), Vec::new());
     let ran = match &obstacle {
-        None => by_library::run(settings, &target, &signals, streams, &ground, &receiver)
-            .map(|(ending, watcher)| (ending, Way::Preload, Some(watcher))),
+        None => by_library::run(settings, &target, &signals, streams, &ground, &receiver).map(
+            |(ending, watcher, told)| {
+                troubles = told;
+                (ending, Way::Preload, Some(watcher))
+            },
+        ),
         Some(_) => by_detour::run(settings, &target, &signals, streams, &receiver).map(|ran| {
             leftovers = ran.leftovers;
+            troubles = ran.troubles;
             (ran.ending, ran.way, None)
         }),
     };
@@ -88,6 +93,7 @@ fn tap(settings: &Settings) -> Result<(Ending, Story), CommandError> {
     story.seconds = seconds;
     story.still_running = still_running;
     story.kept = kept;
+    story.notes.append(&mut troubles);
     if let Err(error) = carried {
         story.notes.push(format!("what they write now fails, for nobody carries it on: {error}"));
     }

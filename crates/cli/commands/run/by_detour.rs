@@ -9,7 +9,7 @@ use logtap_wire::identity::{Recognise, Streams};
 use logtap_wire::ring::StreamKind;
 
 use super::fallback::{Copier, Detour, Kind, Leftover, Listener};
-use super::follow_thread::FedFiles;
+use super::follow_thread::{FedFiles, FollowThread};
 use super::live::Live;
 use super::receiver::Receiver;
 use super::settings::Settings;
@@ -26,6 +26,8 @@ pub(crate) struct Ran {
     pub(crate) way: Way,
     /// Streams that somebody can still write to.
     pub(crate) leftovers: Vec<Leftover>,
+    /// What to tell of files that could not be followed.
+    pub(crate) troubles: Vec<String>,
 }
 
 /// Runs the command to its end and until nobody holds its streams, within the time to linger.
@@ -91,11 +93,9 @@ pub(crate) fn run(
     });
     live.clear();
     let leftovers = copiers.into_iter().filter_map(Copier::stop).collect();
-    if let Some(follower) = follower {
-        follower.stop();
-    }
+    let troubles = follower.map_or_else(Vec::new, FollowThread::stop);
     let way = if through_terminal { Way::Terminal } else { Way::Pipe };
-    Ok(Ran { ending, way, leftovers })
+    Ok(Ran { ending, way, leftovers, troubles })
 }
 
 fn start(

@@ -20,7 +20,8 @@ use crate::commands::Ending;
 use crate::commands::processes;
 use crate::failure::CommandError;
 
-/// Runs the command to its end and until no ring is held, within the time to linger.
+/// Runs the command to its end and until no ring is held, within the time to linger. With what to tell of files that could
+/// not be followed.
 pub(crate) fn run(
     settings: &Settings,
     target: &Target,
@@ -28,7 +29,7 @@ pub(crate) fn run(
     streams: Streams,
     ground: &Ground,
     receiver: &Receiver,
-) -> Result<(Ending, Watcher), CommandError> {
+) -> Result<(Ending, Watcher, Vec<String>), CommandError> {
     let files =
         (!settings.files.is_empty()).then(|| FedFiles::new(&settings.files, receiver.opener()));
     let mut watcher = Watcher::new(&ground.library, streams);
@@ -57,15 +58,17 @@ pub(crate) fn run(
         }
     });
     live.clear();
+    let mut troubles = Vec::new();
     if let Some(mut files) = files {
         // Only if there was a program without the library: others may write to the same files.
         watcher.report_all(&receiver.collector.programs());
         if watcher.found_any() {
             let tapped = receiver.collector.tapped_files();
             files.look(|path| is_tapped(path, &settings.files, &tapped));
+            troubles = files.troubles();
         }
     }
-    Ok((ending, watcher))
+    Ok((ending, watcher, troubles))
 }
 
 /// Whether what was written to a file came through rings, as far as paths tell: then so did what was

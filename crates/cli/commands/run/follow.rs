@@ -5,7 +5,7 @@
 //! is read from its start. What
 //! was in a file before the command started is not read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
@@ -35,6 +35,8 @@ pub(crate) struct Follower {
     files: HashMap<(u32, u32, u64), Followed>,
     seen: u64,
     buffer: Vec<u8>,
+    /// Files of which something could not be read, and why not.
+    unread: BTreeMap<PathBuf, String>,
 }
 
 struct Followed {
@@ -54,6 +56,32 @@ impl Followed {
     /// the offset again between two looks.
     fn was_rewritten(&self) -> io::Result<bool> {
         Ok(self.last_bytes()? != self.before)
+    }
+
+    /// Hands over what is new, or passes over it.
+    fn read(
+        &mut self,
+        skip: bool,
+        buffer: &mut [u8],
+        heard: &mut impl FnMut(&Path, &[u8]),
+    ) -> io::Result<()> {
+        let length = self.file.metadata()?.len();
+        if length < self.offset || self.was_rewritten()? {
+            self.offset = 0;
+        }
+        if skip {
+            self.offset = length;
+        } else {
+            loop {
+                let read = self.file.read_at(buffer, self.offset)?;
+                if read == 0 {
+                    break;
+                }
+                self.offset += read as u64;
+                heard(&self.path, &buffer[..read]);
+            }
+        }
+        self.remember()
     }
 
     fn remember(&mut self) -> io::Result<()> {
@@ -78,46 +106,45 @@ impl Follower {
             files: HashMap::new(),
             seen: 0,
             buffer: vec![0; CHUNK],
+            unread: BTreeMap::new(),
         };
         for path in matching(&follower.patterns) {
-            follower.note(&path, true);
+            // What cannot be opened now may never be written to.
+            let _looked_at_again = follower.note(&path, true);
         }
         follower
     }
 
     /// Hands over all that was written since the last look. A file for which `skip` says yes is
-    /// passed over and counts as read.
+    /// passed over and counts as read. One that cannot be read is tried again at the next look, and keeps no other
+    /// from being read.
     pub(crate) fn look(
         &mut self,
         skip: impl Fn(&Path) -> bool,
         mut heard: impl FnMut(&Path, &[u8]),
-    ) -> io::Result<()> {
+    ) {
+        self.unread.clear();
         for path in matching(&self.patterns) {
-            self.note(&path, false);
+            if let Err(error) = self.note(&path, false)
+                && !skip(&path)
+            {
+                self.unread.insert(path, error.to_string());
+            }
         }
         let mut ordered: Vec<_> = self.files.values_mut().collect();
         // A file that was renamed comes before the new one of its old name.
         ordered.sort_by(|one, other| (&one.path, one.number).cmp(&(&other.path, other.number)));
         for followed in ordered {
-            let length = followed.file.metadata()?.len();
-            if length < followed.offset || followed.was_rewritten()? {
-                followed.offset = 0;
+            let outcome = followed.read(skip(&followed.path), &mut self.buffer, &mut heard);
+            if let Err(error) = outcome {
+                self.unread.insert(followed.path.clone(), error.to_string());
             }
-            if skip(&followed.path) {
-                followed.offset = length;
-            } else {
-                loop {
-                    let read = followed.file.read_at(&mut self.buffer, followed.offset)?;
-                    if read == 0 {
-                        break;
-                    }
-                    followed.offset += read as u64;
-                    heard(&followed.path, &self.buffer[..read]);
-                }
-            }
-            followed.remember()?;
         }
-        Ok(())
+    }
+
+    /// The files that could not be read at the last look, and why not.
+    pub(crate) fn unread(&self) -> impl Iterator<Item = (&Path, &str)> {
+        self.unread.iter().map(|(path, reason)| (path.as_path(), reason.as_str()))
     }
 
     /// How many files are followed.
@@ -126,36 +153,45 @@ impl Follower {
         self.files.len()
     }
 
-    fn note(&mut self, path: &Path, from_its_end: bool) {
-        let Some(identity) = processes::identity(path) else { return };
+    /// Follows a file from now on, if it is one. An error where it may be one and cannot be read.
+    fn note(&mut self, path: &Path, from_its_end: bool) -> io::Result<()> {
+        let Some(identity) = processes::identity(path) else { return Ok(()) };
         let key = (identity.major, identity.minor, identity.inode);
         if self.files.get(&key).is_some_and(|known| known.identity.is(&identity)) {
-            return;
+            return Ok(());
         }
         if self.files.len() >= FILE_LIMIT {
             // Files that were deleted make room: nothing is left of them to be read.
             self.files.retain(|_, followed| is_linked(&followed.file));
             if self.files.len() >= FILE_LIMIT {
-                return;
+                let reason = format!("{FILE_LIMIT} files are followed already");
+                return Err(io::Error::other(reason));
             }
         }
-        let Ok(file) = open(path) else { return };
+        let file = match open(path) {
+            Ok(file) => file,
+            // Removed between the two looks at the name, or a socket.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(()),
+            Err(error) => return Err(error),
+        };
         // Between the two looks at the name it may have changed hands.
         if !processes::identity_of_descriptor(&file).is_some_and(|opened| opened.is(&identity)) {
-            return;
+            return Ok(());
         }
-        let offset = match file.metadata() {
-            Ok(metadata) if metadata.is_file() && from_its_end => metadata.len(),
-            Ok(metadata) if metadata.is_file() => 0,
-            _ => return,
+        let metadata = file.metadata()?;
+        let offset = match metadata.is_file() {
+            true if from_its_end => metadata.len(),
+            true => 0,
+            false => return Ok(()),
         };
         self.seen += 1;
         let path = path.to_path_buf();
         let (before, number) = (Vec::new(), self.seen);
         let mut followed = Followed { identity, path, file, offset, before, number };
-        if followed.remember().is_ok() {
-            self.files.insert(key, followed);
-        }
+        followed.remember()?;
+        self.files.insert(key, followed);
+        Ok(())
     }
 }
 
@@ -235,7 +271,7 @@ mod tests {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             all.push_str(&[&name, ":", &String::from_utf8_lossy(bytes), ";"].concat());
         };
-        follower.look(|_| false, collect).unwrap();
+        follower.look(|_| false, collect);
         all
     }
 
@@ -294,9 +330,24 @@ mod tests {
         let log = directory.path().join("app.log");
         let mut follower = Follower::new(log.as_os_str().as_bytes());
         append(&log, "seen otherwise");
-        follower.look(|_| true, |_, _| panic!("skipped")).unwrap();
+        follower.look(|_| true, |_, _| panic!("skipped"));
         append(&log, "more");
         assert_eq!(heard(&mut follower), "app.log:more;");
+    }
+
+    /// Reading behind the end of what it maps is an error, also for root.
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_and_keeps_no_other_from_being_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("app.log");
+        let patterns = format!("/proc/self/mem:{}", log.display());
+        let mut follower = Follower::new(patterns.as_bytes());
+        append(&log, "read\n");
+        assert_eq!(heard(&mut follower), "app.log:read\n;");
+        let unread: Vec<_> = follower.unread().map(|(path, _)| path.to_path_buf()).collect();
+        assert_eq!(unread, [Path::new("/proc/self/mem")]);
+        let mut skipping = Follower::new(patterns.as_bytes());
+        skipping.look(|_| true, |_, _| panic!("skipped"));
     }
 
     #[test]

@@ -15,6 +15,8 @@ use super::follow::Follower;
 
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Files that could not be read are named up to this number.
+const MOST_TOLD: usize = 5;
 
 /// Opens a feeder of the collector; nothing where it has stopped.
 pub(crate) type Open = Box<dyn Fn(FeederStream) -> Option<Feeder> + Send>;
@@ -41,8 +43,7 @@ impl FedFiles {
     /// Hands over what is new, except in files for which `skip` says yes.
     pub(crate) fn look(&mut self, skip: impl Fn(&Path) -> bool) {
         let Self { follower, feeders, open } = self;
-        // A file that cannot be read now is tried again at the next look.
-        let _tried_again = follower.look(skip, |path, bytes| {
+        follower.look(skip, |path, bytes| {
             if !feeders.contains_key(path) {
                 feeders.insert(path.to_path_buf(), open(stream(path)));
             }
@@ -50,6 +51,21 @@ impl FedFiles {
                 let _collector_stopped = feeder.write(bytes, Timestamp::now().0);
             }
         });
+    }
+
+    /// What to tell of files that could not be read at the last look.
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        let mut told: Vec<String> = self
+            .follower
+            .unread()
+            .take(MOST_TOLD)
+            .map(|(path, reason)| format!("could not follow `{}`: {reason}", path.display()))
+            .collect();
+        let more = self.follower.unread().count() - told.len();
+        if more > 0 {
+            told.push(format!("could not follow {more} more files"));
+        }
+        told
     }
 
     /// Looks again and again on a thread of its own.
@@ -67,10 +83,15 @@ impl FedFiles {
 }
 
 impl FollowThread {
-    /// Looks once more, then ends.
-    pub(crate) fn stop(self) {
+    /// Looks once more, then ends. What to tell of files that could not be read.
+    pub(crate) fn stop(self) -> Vec<String> {
         drop(self.stop);
-        let _panicked = self.thread.join();
+        match self.thread.join() {
+            Ok(files) => files.troubles(),
+            Err(_) => {
+                vec!["what files grew by last is missing: their thread has failed".to_owned()]
+            }
+        }
     }
 }
 
