@@ -23,7 +23,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("logtap-recv", &["logtap-loki", "logtap-capture", "logtap-units"]),
     ("logtap-analysis", &["logtap-capture"]),
     ("logtap-doctor", &["logtap-wire", "logtap-program"]),
-    ("logtap-tui", &["logtap-loki", "logtap-capture"]),
+    ("logtap-tui", &["logtap-loki", "logtap-capture", "logtap-units"]),
     ("logtap-injector", &["logtap-embedded", "logtap-program", "logtap-arguments"]),
     (
         "logtap",

@@ -1,7 +1,9 @@
 //! The screen of `logtap recv`: in tmux, with keys that are typed and screens that are read.
 
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread::sleep;
@@ -81,6 +83,17 @@ impl Terminal {
         let mut resize = self.command();
         resize.args(["resize-window", "-x", columns, "-y", rows]);
         succeed(resize);
+    }
+
+    /// The terminal as the programs in it have it.
+    fn tty(&self) -> File {
+        let mut name = self.command();
+        name.args(["display-message", "-p", "#{pane_tty}"]);
+        let name = String::from_utf8(succeed(name).stdout).expect("a path");
+        let flags = rustix::fs::OFlags::NOCTTY.bits().cast_signed();
+        let mut options = File::options();
+        options.read(true).write(true).custom_flags(flags);
+        options.open(name.trim()).expect("it opens")
     }
 
     /// The port that the title names.
@@ -277,10 +290,7 @@ fn stopped_and_continued_from_outside_it_takes_the_terminal_again() {
     let pid = pid.trim().parse().ok().and_then(rustix::process::Pid::from_raw).expect("a process");
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("it runs");
     // Somebody else uses the terminal meanwhile.
-    let mut name = terminal.command();
-    name.args(["display-message", "-p", "#{pane_tty}"]);
-    let name = String::from_utf8(succeed(name).stdout).expect("a path");
-    let tty = std::fs::File::options().read(true).write(true).open(name.trim()).expect("it opens");
+    let tty = terminal.tty();
     let mut restore = command("stty");
     restore.arg("sane").stdin(tty.try_clone().expect("a file"));
     succeed(restore);
@@ -312,6 +322,40 @@ fn a_signal_gives_the_terminal_back_and_ends_the_capture() {
     terminal.wait_for("ended with 0");
     terminal.wait_for("icanon");
     assert_eq!(messages(&directory).len(), 5);
+}
+
+#[test]
+fn a_terminal_that_takes_nothing_keeps_nobody_waiting() {
+    let workspace = Workspace::new();
+    let directory = workspace.join("capture");
+    let Some(terminal) = Terminal::start(&workspace, &script(&directory)) else { return };
+    let port = terminal.port();
+    push(port, 0..5);
+    terminal.wait_for("line-0004");
+    let tty = terminal.tty();
+    let stop = || rustix::termios::tcflow(&tty, rustix::termios::Action::OOff).expect("it stops");
+    let go_on = || rustix::termios::tcflow(&tty, rustix::termios::Action::OOn).expect("it goes on");
+    stop();
+    push(port, 5..10);
+    go_on();
+    terminal.wait_for("line-0009");
+    stop();
+    // Pushes are taken, and a signal ends it in order.
+    push(port, 10..200);
+    let pid = std::fs::read_to_string(workspace.join("pid")).expect("the script wrote it");
+    let process = PathBuf::from("/proc").join(pid.trim());
+    let pid = pid.trim().parse().ok().and_then(rustix::process::Pid::from_raw).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    let deadline = Instant::now() + PATIENCE;
+    while process.exists() {
+        assert!(Instant::now() < deadline, "it waits for the terminal");
+        sleep(Duration::from_millis(50));
+    }
+    let metadata = std::fs::read_to_string(directory.join("metadata.json")).expect("it is there");
+    assert!(metadata.contains("\"total_lines\": 200"), "{metadata}");
+    assert_eq!(messages(&directory).len(), 200);
+    go_on();
+    terminal.wait_for("ended with 0");
 }
 
 #[test]

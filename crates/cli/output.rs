@@ -2,6 +2,7 @@
 //!
 //! Colour only on a terminal and never where NO_COLOR is set; every text is readable without it.
 
+use std::cell::Cell;
 use std::env;
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
@@ -19,6 +20,8 @@ pub(crate) fn wants_no_colour() -> bool {
 pub(crate) struct Printer {
     stdout: BufWriter<Stdout>,
     colour: bool,
+    /// Whether stderr is a terminal that takes nothing any more.
+    is_stuck: Cell<bool>,
 }
 
 impl Printer {
@@ -29,6 +32,7 @@ impl Printer {
         Self {
             stdout: BufWriter::with_capacity(64 << 10, io::stdout()),
             colour: io::stderr().is_terminal() && !dumb && !refused,
+            is_stuck: Cell::new(false),
         }
     }
 
@@ -50,7 +54,15 @@ impl Printer {
 
     /// One line for a person. Where it cannot be written there is nobody to tell.
     pub(crate) fn note(&self, text: impl Display) {
+        if self.is_stuck.get() {
+            return;
+        }
         let _written = writeln!(io::stderr(), "{text}");
+    }
+
+    /// Takes it that terminals take nothing any more, so that writing to one would be waiting for ever.
+    pub(crate) fn give_up_terminal(&self) {
+        self.is_stuck.set(io::stderr().is_terminal());
     }
 
     /// Writes out what is left of the answers.

@@ -65,7 +65,7 @@ impl Meter {
         self.0.fetch_sub(less, Ordering::Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }

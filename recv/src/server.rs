@@ -218,6 +218,11 @@ impl Handle {
         self.meters.refused()
     }
 
+    /// Connections that are open now.
+    pub fn connections(&self) -> u64 {
+        self.meters.connections.get()
+    }
+
     /// Whether it has ended by itself.
     pub fn is_finished(&self) -> bool {
         self.thread.is_finished()

@@ -1,5 +1,5 @@
-//! Lines for each value of each label, for whoever watches. Bounded: names and values beyond the limits
-//! are counted together, so no sender can make it grow.
+//! Lines for each value of each label, for whoever watches. Bounded: names beyond the limit are not counted, and where
+//! values are too many the quiet ones are counted together, so no sender can make it grow.
 //!
 //! Counted once for each stream of a batch, not for each line.
 
@@ -10,7 +10,8 @@ use logtap_loki::Batch;
 
 /// Label names that are counted.
 const MAX_NAMES: usize = 64;
-/// Values of one name that are counted apart.
+/// Values of one name that are counted apart. Beyond it the quieter half makes room: who is loud is seen whenever it comes,
+/// and no value is counted as more than it had.
 const MAX_VALUES: usize = 1_000;
 
 /// Lines by label value.
@@ -30,7 +31,7 @@ struct Values {
 pub struct TalkerCounts {
     /// Value and lines, by value.
     pub values: Vec<(String, u64)>,
-    /// Lines with values that were too many to be counted apart.
+    /// Lines of values that were not counted apart, or not all the time.
     pub others: u64,
 }
 
@@ -85,11 +86,29 @@ impl Values {
     fn add(&mut self, value: &str, lines: u64) {
         if let Some(count) = self.lines.get_mut(value) {
             *count += lines;
-        } else if self.lines.len() < MAX_VALUES {
-            self.lines.insert(value.to_owned(), lines);
-        } else {
-            self.others += lines;
+            return;
         }
+        if self.lines.len() >= MAX_VALUES {
+            self.make_room();
+        }
+        self.lines.insert(value.to_owned(), lines);
+    }
+
+    /// Counts the quieter half together. It is done once for many new values, since it looks at all.
+    fn make_room(&mut self) {
+        let mut counts: Vec<u64> = self.lines.values().copied().collect();
+        let (quieter, middle, _) = counts.select_nth_unstable(MAX_VALUES / 2);
+        let middle = *middle;
+        // Of those that are as loud as the one in the middle, as many as make it half.
+        let mut left = quieter.iter().filter(|lines| **lines == middle).count();
+        self.lines.retain(|_, lines| {
+            let goes = *lines < middle || (*lines == middle && left > 0);
+            left -= usize::from(goes && *lines == middle);
+            if goes {
+                self.others += *lines;
+            }
+            !goes
+        });
     }
 }
 
@@ -125,7 +144,31 @@ mod tests {
             talkers.count(&batch, 0);
         }
         let counts = talkers.of("id");
-        assert_eq!((counts.values.len(), counts.others), (MAX_VALUES, MAX_VALUES as u64));
+        let apart = counts.values.len();
+        assert!((MAX_VALUES / 2..=MAX_VALUES).contains(&apart), "{apart}");
+        assert_eq!(
+            apart as u64 + counts.others,
+            2 * MAX_VALUES as u64,
+            "each line is counted once"
+        );
         assert_eq!(talkers.names().len(), MAX_NAMES);
+    }
+
+    #[test]
+    fn who_is_loud_is_seen_however_late_it_comes() {
+        let mut values = Values::default();
+        let mut all = 0;
+        for number in 0..20 * MAX_VALUES {
+            values.add(&format!("quiet-{number}"), 1);
+            all += 1;
+            if number > 2 * MAX_VALUES && number.is_multiple_of(7) {
+                values.add("late", 3);
+                all += 3;
+            }
+            assert!(values.lines.len() <= MAX_VALUES);
+        }
+        let late = (2 * MAX_VALUES + 1..20 * MAX_VALUES).filter(|number| number.is_multiple_of(7));
+        assert_eq!(values.lines["late"], 3 * late.count() as u64, "and nothing of it is missing");
+        assert_eq!(values.lines.values().sum::<u64>() + values.others, all);
     }
 }

@@ -179,8 +179,13 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
             notices_rx: &notices_rx,
             disk_cap: args.keeping.max_disk,
             redaction: redactor.is_active().then(|| redact::describe(&redactor)),
+            printer,
         };
         let ended = screen::show(&mut receiver, &format!("{scheme}://{}", server.address()));
+        if ended.is_stuck {
+            // The capture is ended in order rather than that somebody is told and waited for.
+            printer.give_up_terminal();
+        }
         for text in ended.told {
             printer.note(format_args!("logtap: {text}"));
         }

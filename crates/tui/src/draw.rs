@@ -23,12 +23,16 @@ pub fn draw(state: &State, buffer: &mut Buffer) {
     panel::draw(state, areas.panel, buffer);
     status::draw_rule(state, areas.rule, buffer);
     log::draw(state, areas.log, buffer);
+    match &state.mode {
+        Mode::Detail(top) => detail::draw(state, *top, buffer),
+        Mode::Warnings(top) => warnings::draw(state, *top, buffer),
+        _ => {}
+    }
     status::draw_bottom(state, areas.bottom, buffer);
+    // These need every row of a small terminal.
     match &state.mode {
         Mode::Help(top) => overlay::draw_help(state, *top, buffer),
         Mode::Levels => overlay::draw_levels(state, buffer),
-        Mode::Detail(top) => detail::draw(state, *top, buffer),
-        Mode::Warnings(top) => warnings::draw(state, *top, buffer),
         _ => {}
     }
     let is_covered =

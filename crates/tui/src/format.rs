@@ -27,20 +27,6 @@ pub(crate) fn short(number: u64) -> String {
     if unit.is_empty() { count(number) } else { format!("{value:.1}{unit}") }
 }
 
-/// `1.2 GB`, by thousands.
-pub(crate) fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    let mut unit = "B";
-    for next in ["KB", "MB", "GB", "TB", "PB"] {
-        if value < 999.95 {
-            break;
-        }
-        value /= 1000.0;
-        unit = next;
-    }
-    if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
-}
-
 /// `1:02:03`.
 pub(crate) fn duration(seconds: u64) -> String {
     format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
@@ -55,10 +41,6 @@ mod tests {
         assert_eq!(
             (count(0), count(999), count(1_234_567)),
             ("0".into(), "999".into(), "1,234,567".into())
-        );
-        assert_eq!(
-            (size(999), size(1_000), size(999_960)),
-            ("999 B".into(), "1.0 KB".into(), "1.0 MB".into())
         );
         assert_eq!(duration(3_723), "1:02:03");
         let shorts = [9_999, 10_000, 999_949, 999_950, 12_345_678].map(short);

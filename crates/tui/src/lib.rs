@@ -14,6 +14,7 @@ mod highlight;
 mod input;
 mod judge;
 pub mod keys;
+mod outgoing;
 mod page;
 mod pager;
 mod place;

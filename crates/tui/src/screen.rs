@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use logtap_capture::{CaptureError, Timestamp};
@@ -45,6 +46,8 @@ pub struct Options {
 pub struct Ended {
     /// What is left to be told, in the order in which it happened: warnings that nobody has read, the end of an export.
     pub told: Vec<String>,
+    /// Whether the terminal takes nothing any more: whoever writes to it may wait for ever.
+    pub is_stuck: bool,
     /// Why, unless somebody has quit, the source is over, or the terminal has gone away.
     pub outcome: Result<(), TuiError>,
 }
@@ -65,12 +68,12 @@ pub enum TuiError {
 
 /// Shows the screen until somebody quits or the source has ended.
 pub fn run(options: Options, source: &mut dyn Source) -> Ended {
-    let mut told = Vec::new();
-    let outcome = show(options, source, &mut told);
-    Ended { told, outcome }
+    let mut ended = Ended { told: Vec::new(), is_stuck: false, outcome: Ok(()) };
+    ended.outcome = show(options, source, &mut ended);
+    ended
 }
 
-fn show(options: Options, source: &mut dyn Source, told: &mut Vec<String>) -> Result<(), TuiError> {
+fn show(options: Options, source: &mut dyn Source, ended: &mut Ended) -> Result<(), TuiError> {
     let pager = Pager::open(&options.directory)?;
     let suspended = Arc::new(AtomicBool::new(false));
     let registration = signal_hook::flag::register(SIGTSTP, Arc::clone(&suspended))?;
@@ -101,10 +104,21 @@ fn show(options: Options, source: &mut dyn Source, told: &mut Vec<String>) -> Re
     signal_hook::low_level::unregister(continuation);
     screen.take_panics().into_iter().for_each(|text| driver.warn(text));
     drop(screen);
-    told.extend(driver.state.warnings.left());
-    // An export is finished before the capture is closed.
+    ended.told.extend(driver.state.warnings.left());
+    ended.is_stuck = matches!(left, Ok(false));
+    // An export is finished before the capture is closed, if the one who asked for it has time.
     if let Some(export) = driver.export.take() {
-        told.push(match export.finish() {
+        if driver.ended && !ended.is_stuck && !export.is_finished() {
+            let path = export.state().path;
+            source.note(format!("finishing the export to {path}; Ctrl-C gives it up"));
+        }
+        while !export.is_finished() {
+            if !driver.ended || ended.is_stuck || source.is_over() {
+                export.stop();
+            }
+            sleep(FRAME);
+        }
+        ended.told.push(match export.finish() {
             Ok(text) => text,
             Err(text) => format!("failed to export: {text}"),
         });

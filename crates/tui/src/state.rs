@@ -281,6 +281,9 @@ impl State {
             Sought::Found(place, number) => {
                 self.match_number = number.filter(|_| seek.goal == Goal::Match);
                 self.leave_follow();
+                if let Mode::Detail(top) = &mut self.mode {
+                    *top = 0;
+                }
                 return self.go_to(place, self.log_height() / 2);
             }
         }

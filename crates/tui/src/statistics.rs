@@ -13,6 +13,8 @@ pub struct Statistics {
     pub dropped: u64,
     /// Pushes that were not taken: put off, too large, not readable, failed.
     pub refused: u64,
+    /// Connections that are open now.
+    pub connections: u64,
     /// Bytes of the data files now.
     pub disk_bytes: u64,
     /// Bytes that they may take.
@@ -35,6 +37,9 @@ pub trait Source {
 
     /// Warnings since the last time.
     fn notices(&mut self) -> Vec<String>;
+
+    /// Tells somebody something when the screen is gone already.
+    fn note(&mut self, text: String);
 
     /// Whether the screen is to end: the receiver has ended, or somebody has asked it to.
     fn is_over(&mut self) -> bool;

@@ -1,12 +1,12 @@
-//! The terminal: taken for the screen, and always given back, after a panic too.
+//! The terminal: taken for the screen, and always given back, after a panic too. What it does not take in time is not
+//! waited for.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::os::fd::AsFd as _;
+use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use ratatui::backend::{Backend as _, CrosstermBackend};
 use ratatui::buffer::Buffer;
@@ -14,11 +14,22 @@ use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::event::{
     DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
 };
+use ratatui::crossterm::queue;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
-use ratatui::crossterm::{execute, queue};
 use ratatui::layout::{Rect, Size};
+
+use crate::outgoing::{Outgoing, Waiting};
+
+/// How long nothing may be taken of a frame before keys and signals are looked at again.
+const FRAME_PATIENCE: Duration = Duration::from_millis(20);
+/// How long handing over a frame may take until then.
+const FRAME_LIMIT: Duration = Duration::from_millis(100);
+/// How long nothing may be taken of what gives the terminal back.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
+/// How long that may take.
+const LAST_LIMIT: Duration = Duration::from_secs(5);
 
 type Hook = Arc<dyn Fn(&PanicHookInfo<'_>) + Send + Sync + 'static>;
 
@@ -26,13 +37,12 @@ type Hook = Arc<dyn Fn(&PanicHookInfo<'_>) + Send + Sync + 'static>;
 ///
 /// The library's own type for this panics when it is dropped after the terminal has gone away.
 pub(crate) struct Screen {
-    backend: CrosstermBackend<BufWriter<File>>,
+    backend: CrosstermBackend<Waiting>,
+    outgoing: Outgoing,
     /// What is on the screen.
     shown: Buffer,
     /// What will be.
     next: Buffer,
-    /// The same terminal, for what is not drawn.
-    raw: File,
     mouse: bool,
     /// Whether the terminal is to be given back.
     taken: Arc<AtomicBool>,
@@ -43,18 +53,17 @@ pub(crate) struct Screen {
 impl Screen {
     /// Takes the terminal that stdout is.
     pub(crate) fn take(mouse: bool) -> io::Result<Self> {
-        let open = || io::stdout().as_fd().try_clone_to_owned().map(File::from);
-        let backend = CrosstermBackend::new(BufWriter::with_capacity(64 << 10, open()?));
-        let raw = open()?;
+        let outgoing = Outgoing::to_stdout()?;
+        let backend = CrosstermBackend::new(outgoing.waiting.clone());
         let (panics, taken) = (Arc::default(), Arc::default());
         let hook: Hook = Arc::from(panic::take_hook());
-        let back = Back { terminal: raw.try_clone()?, taken: Arc::clone(&taken) };
+        let back = Back { terminal: outgoing.terminal()?, taken: Arc::clone(&taken) };
         set_hook(Arc::clone(&hook), back, Arc::clone(&panics));
         let mut screen = Self {
             backend,
             shown: Buffer::default(),
             next: Buffer::default(),
-            raw,
+            outgoing,
             mouse,
             taken,
             hook,
@@ -68,7 +77,7 @@ impl Screen {
     pub(crate) fn enter(&mut self) -> io::Result<()> {
         self.taken.store(true, Ordering::Relaxed);
         enable_raw_mode()?;
-        execute!(self.raw, EnterAlternateScreen, EnableBracketedPaste, Hide)?;
+        queue!(self.outgoing.waiting, EnterAlternateScreen, EnableBracketedPaste, Hide)?;
         // What was there before is not known any more.
         self.shown = Buffer::default();
         self.set_mouse(self.mouse)
@@ -91,8 +100,12 @@ impl Screen {
         self.backend.size()
     }
 
-    /// Draws a frame of this size; only what has changed is sent.
+    /// Draws a frame of this size; only what has changed is sent. Draws nothing as long as the terminal has not taken
+    /// what was drawn before.
     pub(crate) fn draw(&mut self, size: Size, draw: impl FnOnce(&mut Buffer)) -> io::Result<()> {
+        if !self.pass()? {
+            return Ok(());
+        }
         let area = Rect::new(0, 0, size.width, size.height);
         if self.shown.area != area {
             self.backend.clear()?;
@@ -102,33 +115,42 @@ impl Screen {
         self.next.reset();
         draw(&mut self.next);
         self.backend.draw(self.shown.diff(&self.next).into_iter())?;
-        ratatui::backend::Backend::flush(&mut self.backend)?;
         std::mem::swap(&mut self.shown, &mut self.next);
+        self.pass()?;
         Ok(())
     }
 
-    /// Gives the terminal back.
-    pub(crate) fn leave(&mut self) -> io::Result<()> {
+    fn pass(&mut self) -> io::Result<bool> {
+        self.outgoing.pass(FRAME_PATIENCE, FRAME_LIMIT)
+    }
+
+    /// Gives the terminal back. Whether it has taken what does that; where it has not, whoever writes to it may wait for
+    /// ever.
+    pub(crate) fn leave(&mut self) -> io::Result<bool> {
         if !self.taken.swap(false, Ordering::Relaxed) {
-            return Ok(());
+            return Ok(true);
         }
-        restore(&mut self.raw)?;
-        disable_raw_mode()
+        // The rest of a frame that is left is of no use.
+        self.outgoing.waiting.clear();
+        restore(&mut self.outgoing.waiting)?;
+        let given_back = self.outgoing.pass(LAST_PATIENCE, LAST_LIMIT);
+        disable_raw_mode()?;
+        given_back
     }
 
     /// Takes the mouse or leaves it to the terminal.
     pub(crate) fn set_mouse(&mut self, mouse: bool) -> io::Result<()> {
         self.mouse = mouse;
         if mouse {
-            execute!(self.raw, EnableMouseCapture)
+            queue!(self.outgoing.waiting, EnableMouseCapture)
         } else {
-            execute!(self.raw, DisableMouseCapture)
+            queue!(self.outgoing.waiting, DisableMouseCapture)
         }
     }
 
     /// Sends something to the terminal that is not drawn.
     pub(crate) fn send(&mut self, sequence: &str) -> io::Result<()> {
-        self.raw.write_all(sequence.as_bytes())
+        self.outgoing.waiting.write_all(sequence.as_bytes())
     }
 
     /// What threads said that panicked while the screen was there.

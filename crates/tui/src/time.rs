@@ -26,12 +26,28 @@ impl TimeStyle {
         }
     }
 
+    /// The one that takes less room.
+    pub(crate) fn shorter(self) -> Self {
+        match self {
+            Self::Full => Self::Clock,
+            Self::Clock | Self::Hidden => Self::Hidden,
+        }
+    }
+
+    /// Cells of a time in this style.
+    pub(crate) fn width(self) -> usize {
+        match self {
+            Self::Full => "2024-01-15T10:19:59.001000003Z".len(),
+            Self::Clock => "10:19:59.001".len(),
+            Self::Hidden => 0,
+        }
+    }
+
     /// A time in this style.
     pub fn show(self, time: Option<Timestamp>) -> String {
         match (self, time) {
             (Self::Hidden, _) => String::new(),
-            (Self::Clock, None) => " ".repeat("10:19:59.001".len()),
-            (Self::Full, None) => " ".repeat("2024-01-15T10:19:59.001000003Z".len()),
+            (style, None) => " ".repeat(style.width()),
             (Self::Full, Some(time)) => format!("{:<30}", time.to_string()),
             (Self::Clock, Some(time)) => clock(time),
         }

@@ -8,7 +8,7 @@ use logtap_tui::{Ended, Options, Source, Statistics, Theme, TuiError};
 use signal_hook::iterator::Signals;
 
 use crate::failure::CommandError;
-use crate::output::wants_no_colour;
+use crate::output::{Printer, wants_no_colour};
 
 /// Whether there is a terminal to show a screen on and to take keys from.
 pub(super) fn is_possible() -> bool {
@@ -25,6 +25,7 @@ pub(super) struct Receiver<'a> {
     pub(super) notices_rx: &'a mpsc::Receiver<String>,
     pub(super) disk_cap: u64,
     pub(super) redaction: Option<String>,
+    pub(super) printer: &'a Printer,
 }
 
 /// Shows the screen until somebody quits or the receiver ends.
@@ -53,6 +54,7 @@ impl Source for Receiver<'_> {
             // What was dropped because the user chose so, and what nobody could be asked to send again.
             dropped: counts.dropped + counts.lost,
             refused: self.server.refused(),
+            connections: self.server.connections(),
             disk_bytes: self.store.disk_bytes(),
             disk_cap: Some(self.disk_cap),
             redaction: self.redaction.clone(),
@@ -64,6 +66,10 @@ impl Source for Receiver<'_> {
 
     fn notices(&mut self) -> Vec<String> {
         self.notices_rx.try_iter().collect()
+    }
+
+    fn note(&mut self, text: String) {
+        self.printer.note(format_args!("logtap: {text}"));
     }
 
     fn is_over(&mut self) -> bool {

@@ -3,11 +3,10 @@
 use std::ops::Range;
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::log::{put_runs, runs};
-use super::overlay::{put_span, window};
+use super::overlay::{put_span, whole, window};
 use super::put;
 use super::status::NAMES;
 use crate::format::count;
@@ -21,10 +20,8 @@ const MAX_BYTES: usize = 2 * MAX_MESSAGE;
 pub(super) fn draw(state: &State, top: usize, buffer: &mut Buffer) {
     let Some(row) = state.chosen() else { return };
     let theme = state.title.theme;
-    let area = Rect::new(0, 0, state.width, state.height);
-    let titles = [" one line: y copies, j k scroll, Esc closes ", " Esc closes "];
-    let title = titles.into_iter().find(|title| title.len() + 2 <= usize::from(area.width));
-    let inner = window(state, area, title.unwrap_or_default(), buffer);
+    let area = whole(state);
+    let inner = window(state, area, " one line ", buffer);
     let columns = usize::from(inner.width);
     let texts = text(&row.line);
     let pieces = texts.iter().flat_map(|text| {
@@ -52,10 +49,11 @@ pub(super) fn draw(state: &State, top: usize, buffer: &mut Buffer) {
 
 /// How many rows the chosen line takes, and how many of them there is room for.
 pub(super) fn size(state: &State) -> (usize, usize) {
-    let columns = usize::from(state.width.saturating_sub(2));
+    let area = whole(state);
+    let columns = usize::from(area.width.saturating_sub(2));
     let texts = state.chosen().map(|row| text(&row.line)).unwrap_or_default();
     let rows = texts.iter().map(|text| cut(&text.text, columns).len()).sum();
-    (rows, usize::from(state.height.saturating_sub(2)))
+    (rows, usize::from(area.height.saturating_sub(2)))
 }
 
 /// Cells of a name.

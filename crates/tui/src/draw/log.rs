@@ -9,11 +9,13 @@ use ratatui::style::{Modifier, Style};
 use super::areas::Areas;
 use super::put;
 use crate::highlight::{Kind, parts};
-use crate::state::{Pattern, Row, State};
+use crate::state::{Pattern, Row, State, TimeStyle};
 use crate::theme::Theme;
 use crate::visible::clean;
 use crate::wrap::{behind_marks, cut, skip, width};
 
+/// Least cells for sender and message.
+const LEAST: usize = 18;
 /// A row takes no more than this of the message for each cell.
 const BYTES_PER_CELL: usize = 4;
 
@@ -114,15 +116,20 @@ struct Text {
 
 impl Text {
     fn of(state: &State, row: &Row, area: Rect) -> Self {
-        let mut time = state.time_style.show(row.line.time);
+        let columns = usize::from(area.width);
+        // Where there is little room the message comes first.
+        let mut style = state.time_style;
+        while style != TimeStyle::Hidden && style.width() + LEAST > columns {
+            style = style.shorter();
+        }
+        let mut time = style.show(row.line.time);
         if !time.is_empty() {
             time.push(' ');
         }
         let sender = match row.line.sender() {
-            Some(sender) => format!("[{}] ", clean(sender, 64)),
-            None => String::new(),
+            Some(sender) if columns >= LEAST => format!("[{}] ", clean(sender, 64)),
+            _ => String::new(),
         };
-        let columns = usize::from(area.width);
         let full = 1 + width(&time) + width(&sender);
         let prefix = full.min(columns);
         let rows = if state.wrap { usize::from(area.height) + 1 } else { 1 };

@@ -7,6 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::widgets::{Block, Clear, Widget as _};
 
+use super::areas::Areas;
 use super::put;
 use super::status::NAMES;
 use crate::format::count;
@@ -33,6 +34,12 @@ pub(super) fn window(state: &State, area: Rect, title: &str, buffer: &mut Buffer
     let inner = block.inner(area);
     block.render(area, buffer);
     inner
+}
+
+/// All but the bottom line, which tells what became of a key.
+pub(super) fn whole(state: &State) -> Rect {
+    let bottom = Areas::of(state).bottom.height;
+    Rect::new(0, 0, state.width, state.height - bottom)
 }
 
 fn centred(state: &State, width: u16, height: u16) -> Rect {

@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 
+use logtap_units::show::size;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::{put, put_cut};
-use crate::format::{count, duration, short, size};
+use crate::format::{count, duration, short};
 use crate::state::State;
 use crate::visible::shown;
 use crate::wrap::{skip, width};
@@ -21,6 +22,8 @@ const RIGHT: u16 = 26;
 const MIN_GAUGE: usize = 5;
 /// Most cells of a talker's bar.
 const MAX_BAR: u16 = 20;
+/// Columns from which on there is room for the number of connections.
+const WIDE: u16 = 80;
 /// Least cells of a path that is cut.
 const MIN_PATH: usize = 8;
 
@@ -35,7 +38,12 @@ pub(super) fn draw_title(state: &State, area: Rect, buffer: &mut Buffer) {
     let theme = state.title.theme;
     let x = put(buffer, area.x, area.y, area.right(), &[(" logtap ", theme.strong())]);
     let x = put_cut(buffer, x, area.y, area.right(), &state.title.address, theme.rate());
-    let time = format!("{} ", duration(state.now.as_secs()));
+    let mut time = format!("{} ", duration(state.now.as_secs()));
+    if area.width >= WIDE {
+        let connections = state.statistics.connections;
+        let noun = if connections == 1 { "connection" } else { "connections" };
+        time.insert_str(0, &format!(" {} {noun}  ", count(connections)));
+    }
     let end = area.right().saturating_sub(time.len() as u16);
     if x < end {
         put(buffer, end, area.y, area.right(), &[(&time, theme.dim())]);

@@ -29,6 +29,15 @@ const HINTS: [&str; 9] = [
     "w export",
 ];
 
+/// What it says under a line in full.
+const DETAIL_HINTS: [&str; 5] = [
+    "Esc closes",
+    "\u{2190} \u{2192} other lines",
+    "j k scroll",
+    "y Y copy",
+    "n e next match, error",
+];
+
 pub(super) fn draw_rule(state: &State, area: Rect, buffer: &mut Buffer) {
     if area.is_empty() {
         return;
@@ -204,11 +213,16 @@ pub(super) fn draw_bottom(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The keys that are used most, as many as there is room for.
+/// The keys that are used most where one is, as many as there is room for.
 fn draw_hints(state: &State, area: Rect, buffer: &mut Buffer) {
+    let hints: &[&str] = match &state.mode {
+        Mode::Detail(_) => &DETAIL_HINTS,
+        Mode::Warnings(_) => &["Esc closes", "j k scroll"],
+        _ => &HINTS,
+    };
     let mut x = area.x;
-    for hint in HINTS {
-        if usize::from(area.right().saturating_sub(x)) <= hint.len() {
+    for hint in hints {
+        if usize::from(area.right().saturating_sub(x)) <= width(hint) {
             return;
         }
         x = put(buffer, x + 1, area.y, area.right(), &[(hint, state.title.theme.dim())]) + 1;

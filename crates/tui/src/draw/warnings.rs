@@ -3,10 +3,9 @@
 use std::ops::Range;
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::overlay::{put_span, window};
+use super::overlay::{put_span, whole, window};
 use super::put;
 use crate::format::count;
 use crate::state::State;
@@ -28,10 +27,8 @@ struct Row {
 
 pub(super) fn draw(state: &State, top: usize, buffer: &mut Buffer) {
     let theme = state.title.theme;
-    let area = Rect::new(0, 0, state.width, state.height);
-    let titles = [" warnings, the newest first: j k scroll, Esc closes ", " warnings "];
-    let title = titles.into_iter().find(|title| title.len() + 2 <= usize::from(area.width));
-    let inner = window(state, area, title.unwrap_or_default(), buffer);
+    let area = whole(state);
+    let inner = window(state, area, " warnings, the newest first ", buffer);
     if state.warnings.is_empty() {
         put(buffer, inner.x, inner.y, inner.right(), &[(" none so far", theme.dim())]);
         return;
@@ -78,7 +75,7 @@ pub(crate) fn start(state: &State, warning: usize) -> usize {
 
 /// Rows that there is room for.
 fn room(state: &State) -> usize {
-    usize::from(state.height.saturating_sub(2))
+    usize::from(whole(state).height.saturating_sub(2))
 }
 
 fn rows(state: &State) -> Vec<Row> {

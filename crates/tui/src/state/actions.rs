@@ -250,9 +250,20 @@ impl State {
             Some(Action::HalfUp | Action::PageUp) => -page,
             Some(Action::Top | Action::GoTo) => isize::MIN,
             Some(Action::Bottom) => isize::MAX,
-            Some(Action::Copy) if matches!(self.mode, Mode::Detail(_)) => return self.copy(false),
-            Some(Action::CopyRaw) if matches!(self.mode, Mode::Detail(_)) => {
-                return self.copy(true);
+            Some(
+                action @ (Action::Copy
+                | Action::CopyRaw
+                | Action::Next
+                | Action::Previous
+                | Action::NextError
+                | Action::PreviousError),
+            ) if matches!(self.mode, Mode::Detail(_)) => return self.act(action),
+            // Another line in full.
+            Some(arrow @ (Action::Left | Action::Right))
+                if matches!(self.mode, Mode::Detail(_)) =>
+            {
+                self.mode = Mode::Detail(0);
+                return self.move_by(if arrow == Action::Right { 1 } else { -1 });
             }
             Some(Action::Quit) if key.modifiers.contains(KeyModifiers::CONTROL) => {
                 return vec![Effect::Quit];

@@ -85,6 +85,7 @@ impl Fake {
                 repeated: 12,
                 dropped: 0,
                 refused: 3,
+                connections: 4,
                 disk_bytes: 4_100_000_000,
                 disk_cap: Some(5_000_000_000),
                 redaction: None,

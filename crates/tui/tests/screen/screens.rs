@@ -30,6 +30,26 @@ fn following_in_a_tiny_terminal() {
 }
 
 #[test]
+fn the_message_has_room_where_there_is_little() {
+    let mut fake = Fake::with_lines(100, 30, 6);
+    let starts = |fake: &Fake| {
+        let screen = fake.screen();
+        let row = screen.lines().nth(1).expect("a row").trim_matches('"').trim_end();
+        row.chars().take(16).collect::<String>()
+    };
+    assert_eq!(starts(&fake), " 10:20:23.000 [w");
+    fake.event(Event::Resize(29, 6));
+    assert_eq!(starts(&fake), " [web] INFO GET ");
+    fake.event(Event::Resize(17, 6));
+    assert_eq!(starts(&fake), " INFO GET /items");
+    fake.event(Event::Resize(60, 6));
+    fake.press("T");
+    assert_eq!(starts(&fake), " 2024-01-15T10:2");
+    fake.event(Event::Resize(45, 6));
+    assert_eq!(starts(&fake), " 10:20:23.000 [w");
+}
+
+#[test]
 fn before_the_first_line() {
     insta::assert_snapshot!(Fake::with_lines(0, 80, 16).screen());
 }
