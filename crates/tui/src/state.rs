@@ -3,13 +3,14 @@
 
 mod actions;
 mod event;
+mod mouse;
 mod prompts;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use logtap_capture::Timestamp;
-use ratatui::crossterm::event::{KeyEventKind, MouseEvent, MouseEventKind};
+use ratatui::crossterm::event::KeyEventKind;
 
 pub use self::event::{Effect, Event, Exporting, Seek, Tick};
 pub use crate::page::{Goal, Page, Request, Row, Sought};
@@ -25,14 +26,11 @@ pub use crate::time::TimeStyle;
 pub use crate::warnings::{MAX_WARNINGS, Warning, Warnings};
 
 use crate::draw::areas::Areas;
-use crate::draw::log::row_at;
 use crate::draw::warnings;
 use crate::theme::Theme;
 
 /// How long a notice stays.
 const NOTICE_TIME: Duration = Duration::from_secs(6);
-/// Lines that a turn of the wheel moves.
-const WHEEL: isize = 3;
 
 /// What does not change while the screen is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +132,8 @@ pub struct State {
     talker_label: Option<String>,
     request: Request,
     keep: Keep,
+    /// A mark that was jumped to, until its page is there.
+    jumped: Option<(char, Place)>,
 }
 
 impl State {
@@ -168,6 +168,7 @@ impl State {
             talker_label: None,
             request: Request::Tail,
             keep: Keep::Anchor,
+            jumped: None,
         }
     }
 
@@ -254,6 +255,13 @@ impl State {
     }
 
     fn take_page(&mut self, page: Page) {
+        if let Some((letter, place)) = self.jumped.take_if(|_| !page.waiting)
+            && page.rows.get(page.anchor).is_some_and(|row| row.place != place)
+        {
+            let text =
+                format!("the line of mark {letter} is hidden or removed; this is one near it");
+            self.tell(text, true);
+        }
         let last = page.rows.len().saturating_sub(1);
         self.cursor = match (&self.request, self.keep) {
             (Request::Tail, _) => last,
@@ -361,40 +369,5 @@ impl State {
         {
             self.mode = Mode::Warnings(warnings::start(self, place) + row);
         }
-    }
-
-    fn mouse_event(&mut self, mouse: MouseEvent) -> Vec<Effect> {
-        let (forward, is_wheel) = match mouse.kind {
-            MouseEventKind::ScrollDown => (true, true),
-            MouseEventKind::ScrollUp => (false, true),
-            _ => (false, false),
-        };
-        if is_wheel {
-            return self.wheel(forward);
-        }
-        if let (MouseEventKind::Down(_), Mode::Normal) = (mouse.kind, &self.mode)
-            && let Some(row) = row_at(self, mouse.column, mouse.row)
-        {
-            if !self.follow && row == self.cursor {
-                self.mode = Mode::Detail(0);
-            }
-            self.leave_follow();
-            self.cursor = row;
-        }
-        Vec::new()
-    }
-
-    fn wheel(&mut self, forward: bool) -> Vec<Effect> {
-        let moved = if forward { WHEEL } else { -WHEEL };
-        if self.scroll_window(moved) || self.mode != Mode::Normal {
-            return Vec::new();
-        }
-        if forward && (self.follow || self.page.at_end) {
-            return Vec::new();
-        }
-        self.leave_follow();
-        let Some(first) = self.page.rows.first() else { return Vec::new() };
-        let request = Request::Around { place: first.place.clone(), moved, row: 0 };
-        self.ask(request, Keep::Row)
     }
 }

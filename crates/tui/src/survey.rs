@@ -131,7 +131,12 @@ impl Survey {
 
     /// How far it is.
     pub(crate) fn progress(&self) -> Progress {
-        let board = self.shared.lock();
+        let mut board = self.shared.lock();
+        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+            // What it panicked with was told; here is what it means.
+            let text = "lines are counted and searched no more: the thread for it has failed";
+            board.damaged = Some(text.to_owned());
+        }
         Progress {
             active: board.spec.needs_survey(),
             done: board.done,
@@ -340,5 +345,22 @@ impl<'a> Iterator for Lines<'a> {
         let (line, rest) = self.0.split_at_checked(end)?;
         self.0 = rest.get(1..).unwrap_or_default();
         Some(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_is_gone_is_told() {
+        let survey = Survey::start().unwrap();
+        assert_eq!(survey.progress().damaged, None);
+        survey.shared.lock().stop = true;
+        survey.shared.changed.notify_all();
+        while !survey.thread.as_ref().unwrap().is_finished() {
+            thread::yield_now();
+        }
+        assert!(survey.progress().damaged.unwrap().contains("no more"));
     }
 }

@@ -327,6 +327,7 @@ impl State {
         match self.marks.get(&letter).cloned() {
             Some(place) => {
                 self.leave_follow();
+                self.jumped = Some((letter, place.clone()));
                 self.go_to(place, self.log_height() / 2)
             }
             None => {

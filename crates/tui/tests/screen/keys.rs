@@ -185,6 +185,12 @@ fn marks_stay_with_their_lines() {
     fake.press("ggjjjma");
     fake.press("G'a");
     assert_eq!(fake.chosen(), 3);
+    assert_eq!(fake.state.notice.as_ref().unwrap().text, "mark a set");
+    fake.press("/=ERROR<enter>G'a");
+    assert_eq!(fake.chosen(), 7);
+    assert!(fake.state.notice.as_ref().unwrap().text.contains("mark a is hidden or removed"));
+    fake.press("<esc><esc>'a");
+    assert_eq!((fake.chosen(), fake.state.notice.as_ref()), (3, None));
     fake.press("'b");
     assert!(fake.state.notice.as_ref().unwrap().text.contains("mark b"));
     fake.press("m1");
