@@ -11,8 +11,8 @@ use std::path::Path;
 
 use crate::support::machine::require;
 use crate::support::pushing::{push, request};
-use crate::support::receiving::{metadata, push_many, receiver, said, stored};
-use crate::support::running::free_port;
+use crate::support::receiving::{metadata, objects, push_many, receiver, said, stored};
+use crate::support::running::{Service, free_port};
 use crate::support::workspace::{Workspace, command, copy_program, logtap};
 
 /// Runs `logtap` to its end; exit code, stdout and stderr.
@@ -39,6 +39,55 @@ fn compressed(directory: &Path) -> Vec<std::path::PathBuf> {
     files.retain(|path| path.extension().is_some_and(|end| end == "zst"));
     files.sort();
     files
+}
+
+/// Zstd as others write it, without a table: text, a line of a gigabyte, text.
+fn bomb(before: &str, after: &str) -> Vec<u8> {
+    const BLOCK: u32 = 128 << 10;
+    // No checksum, no size, a window of one block.
+    let mut packed = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 7 << 3];
+    let head = |kind: u32, size: u32, last: bool| {
+        let [low, middle, high, _] = (size << 3 | kind << 1 | u32::from(last)).to_le_bytes();
+        [low, middle, high]
+    };
+    let text = |text: &str, last| [&head(0, text.len() as u32, last)[..], text.as_bytes()].concat();
+    packed.extend(text(before, false));
+    for _ in 0..8_192 {
+        packed.extend(head(1, BLOCK, false));
+        packed.push(b'x');
+    }
+    packed.extend(text(after, true));
+    packed
+}
+
+#[test]
+fn a_line_of_a_gigabyte_in_a_file_of_others_takes_no_memory_and_hides_no_other_line() {
+    let workspace = Workspace::new();
+    let (directory, port) = (workspace.directory("capture"), free_port());
+    let line = |text: &str| format!("{{\"ts\":\"2024-01-15T10:19:59Z\",\"msg\":\"{text}\"}}\n");
+    let packed = bomb(&line("before"), &format!("\n{}", line("after")));
+    assert!(packed.len() < 40_000);
+    std::fs::write(directory.join("2024-01-15T101959-000.jsonl.zst"), packed).expect("a file");
+    // Less than half of that line.
+    let limited = |words: &str| {
+        let mut shell = command("sh");
+        let script = format!("ulimit -d 400000; exec '{}' {words}", logtap().display());
+        shell.args(["-c", &script]);
+        shell
+    };
+    let directory = directory.display();
+    let receiver = format!("recv --headless --listen 127.0.0.1:{port} --dir '{directory}'");
+    let service = Service::start(limited(&receiver), Path::new("/"));
+    service.wait_for_port(port);
+    said(service);
+    let index = objects(&workspace.join("capture"), "index.jsonl");
+    assert_eq!((index.len(), &index[0]["lines"]), (1, &2.into()), "{index:?}");
+
+    let found = limited(&format!("grep 'before|after' '{directory}'")).output().expect("it ends");
+    let (out, said) =
+        (String::from_utf8_lossy(&found.stdout), String::from_utf8_lossy(&found.stderr));
+    assert!(out.contains("before") && out.contains("after"), "{out} {said}");
+    assert!(said.contains("1 lines of more than 67108864 bytes are passed over"), "{said}");
 }
 
 #[test]

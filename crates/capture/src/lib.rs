@@ -22,6 +22,7 @@ pub mod fuzzing;
 pub mod index;
 pub mod layout;
 mod lock;
+mod long_line;
 mod losses;
 pub mod metadata;
 mod recovery;

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use crate::catalog::{Catalog, Closed, Limits};
@@ -16,8 +16,11 @@ use crate::decode::{BatchMark, Line};
 use crate::error::CaptureError;
 use crate::index::{IndexEntry, SegmentStats, read_index};
 use crate::layout::{INDEX, METADATA, PARTIAL, SegmentName, finished_file, is_dated, raw_file};
+use crate::long_line::{MAX_FOREIGN_LINE, Taken, read_line};
 use crate::losses::stream_name;
 use crate::metadata::Metadata;
+use crate::seekable::MAX_FRAME_TEXT;
+use crate::segment::{OpenSegment, Piece};
 use crate::timestamp::Timestamp;
 use crate::twins::{Twins, compare, judge};
 
@@ -216,11 +219,12 @@ fn sound_length(mut from: impl io::BufRead) -> io::Result<u64> {
     let mut at = 0;
     let mut batch = None;
     loop {
-        line.clear();
-        let length = from.read_until(b'\n', &mut line)? as u64;
-        if line.last() != Some(&b'\n') {
-            break;
-        }
+        let length = match read_line(&mut from, &mut line, MAX_FRAME_TEXT)? {
+            Taken::Line(length) if line.last() == Some(&b'\n') => length,
+            // Too long to be looked at, so it begins no batch; where it is the last one, it may be torn.
+            Taken::TooLong(length) => length,
+            Taken::Line(_) | Taken::End => break,
+        };
         if let Some(mark) = batch_mark(&line) {
             batch = Some((at, mark.last.saturating_sub(mark.first).saturating_add(1)));
         }
@@ -253,22 +257,31 @@ fn scan(path: &Path, finished: bool, limits: Limits) -> Result<SegmentStats, Cap
     } else {
         Box::new(file)
     };
+    // What we have written has a table, or is raw.
+    let open = OpenSegment::of(path.to_owned())?;
+    let is_foreign = open.pieces()?.contains(&Piece::Stream);
+    let limit = if is_foreign { MAX_FOREIGN_LINE } else { MAX_FRAME_TEXT };
     let mut from = BufReader::with_capacity(1 << 18, from);
     let mut stats = SegmentStats::within(limits.names_room());
     let mut batch: Option<(BatchMark, u64)> = None;
     let mut text = Vec::new();
     loop {
-        text.clear();
-        let length = from.read_until(b'\n', &mut text).map_err(CaptureError::io("read", path))?;
-        if length == 0 {
-            break;
-        }
+        let taken =
+            read_line(&mut from, &mut text, limit).map_err(CaptureError::io("read", path))?;
+        let length = match taken {
+            Taken::Line(length) => length,
+            Taken::TooLong(length) => {
+                stats.add_bytes(length);
+                continue;
+            }
+            Taken::End => break,
+        };
         let line = text.strip_suffix(b"\n").unwrap_or(&text);
         let Some(line) = Line::parse(line) else {
-            stats.add_bytes(length as u64);
+            stats.add_bytes(length);
             continue;
         };
-        stats.add_lines(line.timestamp, line.timestamp, 1, length as u64);
+        stats.add_lines(line.timestamp, line.timestamp, 1, length);
         for (name, value) in &line.labels {
             stats.add_label(name, value, 1);
         }

@@ -13,7 +13,8 @@ use memchr::{memchr, memrchr};
 use crate::error::CaptureError;
 use crate::index::IndexEntry;
 use crate::layout::{SegmentName, finished_file};
-use crate::seekable::{FOOTER, FRAME_TEXT, MAX_FRAME_TEXT, parse_table, table_size};
+use crate::long_line::MAX_FOREIGN_LINE;
+use crate::seekable::{FOOTER, FRAME_TEXT, parse_table, table_size};
 
 /// Windows of other writers' compressed files are read up to this size, as a power of two.
 const MAX_WINDOW_LOG: u32 = 29;
@@ -107,6 +108,12 @@ impl Segment {
 }
 
 impl OpenSegment {
+    /// Opens a data file by its path.
+    pub(crate) fn of(path: PathBuf) -> Result<Self, CaptureError> {
+        let file = File::open(&path).map_err(CaptureError::io("open", &path))?;
+        Ok(Self { path, file })
+    }
+
     /// The file's path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -199,7 +206,7 @@ impl OpenSegment {
                 }
                 Ok(())
             }
-            Piece::Stream => self.read_stream(&mut reader.text, take),
+            Piece::Stream => self.read_stream(&mut reader.text, MAX_FOREIGN_LINE, take),
         }
     }
 
@@ -260,6 +267,7 @@ impl OpenSegment {
     fn read_stream(
         &self,
         text: &mut Vec<u8>,
+        longest: usize,
         mut take: impl FnMut(&[u8]),
     ) -> Result<(), CaptureError> {
         let open = || {
@@ -274,12 +282,17 @@ impl OpenSegment {
         }
         let mut decoder = open().map_err(CaptureError::io("read", &self.path))?;
         text.clear();
-        let mut wanted = FRAME_TEXT;
+        let (mut wanted, mut passing_over, mut passed_over) = (FRAME_TEXT, false, 0_u64);
         loop {
             let missing = wanted.saturating_sub(text.len()) as u64;
             let before = text.len();
             let outcome = decoder.by_ref().take(missing).read_to_end(text);
             let ended = text.len() - before < missing as usize;
+            if passing_over {
+                let rest = memchr(b'\n', text).map(|place| place + 1);
+                passing_over = rest.is_none();
+                text.drain(..rest.unwrap_or(text.len()));
+            }
             let cut = match memrchr(b'\n', text) {
                 _ if ended => text.len(),
                 Some(place) => place + 1,
@@ -289,19 +302,26 @@ impl OpenSegment {
                 take(text.get(..cut).unwrap_or_default());
                 text.drain(..cut);
                 wanted = FRAME_TEXT;
-            } else {
-                wanted = wanted.saturating_mul(2);
-            }
-            if text.len() >= MAX_FRAME_TEXT {
-                let reason = format!("a line of more than {MAX_FRAME_TEXT} bytes");
-                return Err(self.damaged(&io::Error::other(reason)));
+            } else if text.len() > longest {
+                // Such a line is a bomb, and what is behind it may be sound.
+                text.clear();
+                text.shrink_to(FRAME_TEXT);
+                (wanted, passing_over, passed_over) = (FRAME_TEXT, true, passed_over + 1);
+            } else if !passing_over {
+                wanted = wanted.saturating_mul(2).min(longest.saturating_add(1));
             }
             // What was read before the damage is given.
             outcome.map_err(|error| self.damaged(&error))?;
             if ended {
-                return Ok(());
+                break;
             }
         }
+        if passed_over > 0 {
+            let reason =
+                format!("{passed_over} lines of more than {longest} bytes are passed over");
+            return Err(self.damaged(&io::Error::other(reason)));
+        }
+        Ok(())
     }
 
     fn damaged(&self, error: &io::Error) -> CaptureError {
@@ -382,6 +402,32 @@ mod tests {
 
         fs::write(&path, b"").unwrap();
         assert!(lines(&path, 1).0.is_empty());
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_passed_over_and_told() {
+        const LONGEST: usize = FRAME_TEXT + 10;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.jsonl.zst");
+        let read = |text: &[u8]| {
+            fs::write(&path, zstd::bulk::compress(text, 1).unwrap()).unwrap();
+            let open = OpenSegment::of(path.clone()).unwrap();
+            let (mut all, mut memory) = (Vec::new(), Vec::new());
+            let outcome =
+                open.read_stream(&mut memory, LONGEST, |lines| all.extend_from_slice(lines));
+            assert!(memory.capacity() < 3 * LONGEST, "{}", memory.capacity());
+            (all, outcome.err().map(|error| error.to_string()))
+        };
+        let line = |length| "x".repeat(length);
+        let whole = format!("a\n{}\nb\n{}", line(LONGEST), line(LONGEST));
+        assert!(read(whole.as_bytes()) == (whole.into_bytes(), None));
+        for length in [LONGEST + 1, 2 * FRAME_TEXT, 5 * FRAME_TEXT + 3] {
+            let long = line(length);
+            let (all, failure) = read(format!("a\n{long}\nb\n{long}\n{long}").as_bytes());
+            assert!(all == b"a\nb\n", "{length} {}", all.len());
+            let failure = failure.unwrap();
+            assert!(failure.contains(": 3 lines of more than"), "{failure}");
+        }
     }
 
     #[test]
