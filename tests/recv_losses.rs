@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::Path;
+use std::thread;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -163,6 +164,58 @@ fn kills_take_nothing_from_what_is_told() {
         }
         assert!(dropped + removed > 0, "{mode}");
     }
+}
+
+/// What the receiver has read can be known from outside by what it says that it has taken.
+#[test]
+fn a_sender_that_never_pauses_at_the_stop_finds_all_that_was_read() {
+    let workspace = Workspace::new();
+    let (directory, port, lines_port) = (workspace.join("capture"), free_port(), free_port());
+    let source = format!("tcp://127.0.0.1:{lines_port}");
+    let service = receiver(port, &directory, &["--json-lines", &source]);
+    let line = |number: u64| format!("{{\"msg\":\"{number}\",\"app\":\"flood\"}}\n");
+    let mut stream = TcpStream::connect(("127.0.0.1", lines_port)).expect("it listens");
+    let sender = thread::spawn(move || {
+        for first in (1..).step_by(100) {
+            let lines: String = (first..first + 100).map(line).collect();
+            if stream.write_all(lines.as_bytes()).is_err() {
+                return first + 99;
+            }
+        }
+        0
+    });
+    service.wait_until("lines come", || metric(port, "logtap_logs_received_total") > 1_000);
+    let said = said(service);
+    let sent = sender.join().expect("the sender ends");
+    assert!(!said.contains("lost"), "{said}");
+
+    let stored = capture::read_as_sent(&directory);
+    let whole = stored.iter().take_while(|line| line.label("app") == "flood").count();
+    for (number, line) in (1_u64..).zip(&stored[..whole]) {
+        assert_eq!(line.text, number.to_string().into_bytes());
+    }
+    // Where it was cut off, there is the front of one more line at most.
+    let next = line(whole as u64 + 1);
+    let torn = match &stored[whole..] {
+        [] => 0,
+        [torn] => {
+            assert!(next.as_bytes().starts_with(&torn.text), "{torn:?}");
+            torn.text.len()
+        }
+        more => panic!("{more:?}"),
+    };
+    assert!(whole as u64 <= sent, "{whole} {sent}");
+    let about = metadata(&directory);
+    assert_eq!(about["total_lines"], stored.len(), "{about}");
+    assert_eq!(about["dropped"], Value::Null, "{about}");
+    let records = objects(&directory, "audit.jsonl");
+    let read = |key: &str| -> u64 {
+        let pushes = records.iter().filter(|record| record["event"] == "raw_push_received");
+        pushes.map(|record| record[key].as_u64().expect("a number")).sum()
+    };
+    assert_eq!(read("lines"), stored.len() as u64);
+    let bytes: usize = (1..=whole as u64).map(|number| line(number).len()).sum();
+    assert_eq!(read("bytes"), (bytes + torn) as u64);
 }
 
 #[test]
