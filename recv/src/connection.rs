@@ -39,6 +39,9 @@ const NO_ROOM_PAUSE: Duration = Duration::from_millis(50);
 /// The first byte of a TLS connection.
 const TLS_HANDSHAKE: u8 = 0x16;
 
+/// What HTTP/2 begins with where nobody has agreed on it.
+const HTTP_2: &[u8] = b"PRI * HTTP/2.0";
+
 /// What connections may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
@@ -147,8 +150,19 @@ impl Door {
     async fn attend(&self, stream: TcpStream, peer: SocketAddr, stop_rx: watch::Receiver<bool>) {
         // Small answers are sent at once; a system that cannot do this is only slower.
         drop(stream.set_nodelay(true));
-        let Some(first) = self.first_byte(&stream, stop_rx.clone()).await else { return };
-        match (&self.tls, first == TLS_HANDSHAKE) {
+        let Some(first) = self.first_bytes(&stream, stop_rx.clone()).await else { return };
+        if first == *HTTP_2 {
+            self.meters.malformed.add(1);
+            self.notices.give("http 2", || {
+                format!(
+                    "{} speaks HTTP/2, but this receiver does not; choose HTTP/1.1 there",
+                    peer.ip()
+                )
+            });
+            let text = "this port speaks HTTP/1.1, not HTTP/2";
+            return self.answer_and_end(stream, "505 HTTP Version Not Supported", text).await;
+        }
+        match (&self.tls, first.first() == Some(&TLS_HANDSHAKE)) {
             (None, true) => {
                 self.meters.malformed.add(1);
                 self.notices.give("tls to plain", || {
@@ -167,7 +181,8 @@ impl Door {
                         peer.ip()
                     )
                 });
-                self.say_that_this_is_tls(stream).await;
+                let text = "this port speaks TLS: use https://";
+                self.answer_and_end(stream, "400 Bad Request", text).await;
             }
             (None, false) => self.converse(stream, peer, stop_rx).await,
             (Some(tls), true) => {
@@ -193,18 +208,20 @@ impl Door {
         }
     }
 
-    /// The first byte, which stays to be read; none if the connection ends or is idle for too long.
-    async fn first_byte(
+    /// The first bytes, one at least, which stay to be read; none if the connection ends or is idle for too
+    /// long.
+    async fn first_bytes(
         &self,
         stream: &TcpStream,
         mut stop_rx: watch::Receiver<bool>,
-    ) -> Option<u8> {
-        let mut byte = [0];
+    ) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; HTTP_2.len()];
         let begun = Instant::now();
         loop {
             tokio::select! {
-                outcome = stream.peek(&mut byte) => {
-                    return (outcome.ok()? > 0).then_some(byte[0]);
+                outcome = stream.peek(&mut bytes) => {
+                    bytes.truncate(outcome.ok()?);
+                    return Some(bytes).filter(|bytes| !bytes.is_empty());
                 }
                 _ = stop_rx.changed() => return None,
                 () = sleep(STEP.min(self.idle_limit())) => {
@@ -225,11 +242,14 @@ impl Door {
         }
     }
 
-    async fn say_that_this_is_tls(&self, mut stream: TcpStream) {
-        const ANSWER: &[u8] = b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; \
-            charset=utf-8\r\nConnection: close\r\n\r\nthis port speaks TLS: use https://\n";
+    /// Answers somebody who speaks something else, in words, and closes the connection.
+    async fn answer_and_end(&self, mut stream: TcpStream, status: &str, text: &str) {
+        let answer = format!(
+            "HTTP/1.0 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n\
+             {text}\n"
+        );
         let politely = async {
-            stream.write_all(ANSWER).await?;
+            stream.write_all(answer.as_bytes()).await?;
             stream.shutdown().await?;
             // What is unread when a connection is closed would take the answer away.
             tokio::io::copy(

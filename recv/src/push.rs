@@ -188,8 +188,8 @@ impl Form {
             return Err(bad("Content-Type is missing".to_owned()));
         }
         // What OTLP packs with is another list, of which everything is taken.
-        let strict = strict && dialect == Dialect::Loki;
-        let packing = Packing::of(text(CONTENT_ENCODING.as_str())?, strict)?;
+        let is_loki = dialect == Dialect::Loki;
+        let packing = Packing::of(text(CONTENT_ENCODING.as_str())?, is_loki, strict && is_loki)?;
         let origin = Origin::from_headers(text(SOURCE_HEADER)?, text(LINES_HEADER)?)
             .map_err(|error| bad(error.to_string()))?;
         let tenant = match &intake.tenant_label {

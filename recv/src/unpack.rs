@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use logtap_loki::{
-    DecodeError, decompress_deflate, decompress_gzip, decompress_snappy, decompress_zstd,
-    has_zlib_header,
+    DecodeError, decompress_any_snappy, decompress_deflate, decompress_gzip, decompress_snappy,
+    decompress_zstd, has_zlib_header,
 };
 
 /// A body that unpacks to more than this waits for its turn: that is where bombs begin.
@@ -18,21 +18,33 @@ pub(crate) enum Packing {
     Gzip,
     Deflate,
     Zstd,
+    /// In frames, or one block; or not at all, as with JSON for Loki.
+    Snappy,
 }
 
 impl Packing {
-    /// Reads `Content-Encoding`. `snappy` is no packing of its own: protobuf pushes always are, and
-    /// JSON is sent plain under that name too.
-    pub(crate) fn of(encoding: Option<&str>, strict: bool) -> Result<Self, DecodeError> {
-        match encoding.unwrap_or_default() {
-            "" | "snappy" => Ok(Self::None),
+    /// Reads `Content-Encoding`. `snappy` is no packing of its own for Loki (`is_loki`): protobuf pushes always
+    /// are, and JSON is sent plain under that name too. Loki wants small letters; HTTP does not.
+    pub(crate) fn of(
+        encoding: Option<&str>,
+        is_loki: bool,
+        strict: bool,
+    ) -> Result<Self, DecodeError> {
+        let encoding = encoding.unwrap_or_default();
+        let folded = if strict { encoding.to_owned() } else { encoding.to_ascii_lowercase() };
+        match folded.as_str() {
+            "" => Ok(Self::None),
+            "snappy" if is_loki => Ok(Self::None),
+            "snappy" | "x-snappy-framed" if !is_loki => Ok(Self::Snappy),
             "gzip" => Ok(Self::Gzip),
             "deflate" => Ok(Self::Deflate),
             "identity" if !strict => Ok(Self::None),
             "x-gzip" if !strict => Ok(Self::Gzip),
+            "zlib" if !strict => Ok(Self::Deflate),
             "zstd" if !strict => Ok(Self::Zstd),
-            other => {
-                Err(DecodeError::Refused(format!("Content-Encoding \"{other}\" not supported")))
+            _ => {
+                let text = format!("Content-Encoding \"{encoding}\" not supported");
+                Err(DecodeError::Refused(text))
             }
         }
     }
@@ -76,6 +88,13 @@ impl Unpacker {
             Packing::Deflate if self.strict && has_zlib_header(body) => Err(DecodeError::Empty),
             Packing::Deflate => self.limited(|limit| decompress_deflate(body, limit)),
             Packing::Zstd => self.limited(|limit| decompress_zstd(body, limit)),
+            Packing::Snappy => match self.limited(|limit| decompress_any_snappy(body, limit)) {
+                // Who names it and does not use it is understood, as with Loki.
+                Err(DecodeError::Snappy(_)) => {
+                    Ok(Unpacked { bytes: Cow::Borrowed(body), _turn: None })
+                }
+                outcome => outcome,
+            },
         }
     }
 
@@ -121,19 +140,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_called_snappy_and_is_plain_is_taken_plain() {
+        let unpacker = Unpacker::new(1_000, false);
+        let unpack = |body: &[u8]| unpacker.unpack(Packing::Snappy, body).unwrap().bytes.to_vec();
+        assert_eq!(unpack(&compress_snappy(b"{}")), b"{}");
+        assert_eq!(unpack(b"{\"resourceLogs\":[]}"), b"{\"resourceLogs\":[]}");
+    }
+
+    #[test]
     fn names_of_packings_are_loki_s_or_more() {
-        let of = |name, strict| Packing::of(name, strict);
+        let of = |name, strict| Packing::of(name, true, strict);
+        assert_eq!(Packing::of(Some("snappy"), false, false), Ok(Packing::Snappy));
+        assert_eq!(Packing::of(Some("X-Snappy-Framed"), false, false), Ok(Packing::Snappy));
         for strict in [false, true] {
             assert_eq!(of(None, strict), Ok(Packing::None));
             assert_eq!(of(Some("snappy"), strict), Ok(Packing::None));
             assert_eq!(of(Some("gzip"), strict), Ok(Packing::Gzip));
             assert_eq!(of(Some("deflate"), strict), Ok(Packing::Deflate));
-            for name in ["br", "GZIP", "gzip, gzip"] {
+            for name in ["br", "lz4", "gzip, gzip", "x-snappy-framed"] {
                 let error = of(Some(name), strict).unwrap_err().to_string();
                 assert_eq!(error, format!("Content-Encoding \"{name}\" not supported"));
             }
             assert_eq!(of(Some("zstd"), strict).is_err(), strict);
             assert_eq!(of(Some("identity"), strict).is_err(), strict);
+            assert_eq!(of(Some("zlib"), strict).is_err(), strict);
+            assert_eq!(of(Some("GZip"), strict).is_err(), strict);
         }
     }
 }

@@ -6,7 +6,7 @@
 #[path = "support/receiver.rs"]
 mod receiver;
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 
@@ -96,6 +96,19 @@ fn a_bad_entry_does_not_sink_its_push() {
     let text = receiver.text();
     assert!(text.contains("\"msg\":\"good\""), "{text}");
     assert!(text.contains("\"logtap_invalid\":\"timestamp\"},\"msg\":\"bad\""), "{text}");
+}
+
+#[test]
+fn http_2_is_refused_in_words() {
+    let receiver = Receiver::plain();
+    let mut stream = TcpStream::connect(receiver.server.address()).unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 505 "), "{answer}");
+    assert!(answer.ends_with("this port speaks HTTP/1.1, not HTTP/2\n"), "{answer}");
+    let metrics = receiver.get("/metrics").2;
+    assert!(metrics.contains("logtap_connections_malformed_total 1\n"), "{metrics}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use logtap_loki::compress_gzip;
+use logtap_loki::{compress_gzip, compress_snappy};
 use logtap_recv::{Config, LineSource, StoreOptions, WriterOptions};
 
 use receiver::{JSON, PROTOBUF, Receiver};
@@ -32,8 +32,11 @@ fn otlp_is_answered_in_its_own_form() {
         assert_eq!((status, body.as_str()), (200, "{}"));
         assert!(head.contains("content-type: application/json"), "{head}");
     }
-    let packed = format!("{JSON}\r\nContent-Encoding: gzip");
-    assert_eq!(receiver.post("/v1/logs", &packed, &compress_gzip(OTLP.as_bytes())).0, 200);
+    let packed = |how: &str| format!("{JSON}\r\nContent-Encoding: {how}");
+    let gzip = compress_gzip(OTLP.as_bytes());
+    assert_eq!(receiver.post("/v1/logs", &packed("GZip"), &gzip).0, 200);
+    let snappy = compress_snappy(OTLP.as_bytes());
+    assert_eq!(receiver.post("/v1/logs", &packed("snappy"), &snappy).0, 200);
     let (status, head, body) = receiver.post("/v1/logs", PROTOBUF, b"");
     assert_eq!((status, body.as_str()), (200, ""));
     assert!(head.contains("content-type: application/x-protobuf"), "{head}");
@@ -54,8 +57,8 @@ fn otlp_is_answered_in_its_own_form() {
         r#"{"ts":"1970-01-01T00:00:01Z","labels":{"service_name":"shop"},"msg":"hello","#,
         r#""meta":{"trace_id":"ab"}}"#
     );
-    assert_eq!(text.lines().filter(|known| *known == line).count(), 3, "{text}");
-    assert_eq!(text.lines().count(), 4);
+    assert_eq!(text.lines().filter(|known| *known == line).count(), 4, "{text}");
+    assert_eq!(text.lines().count(), 5);
 }
 
 #[test]

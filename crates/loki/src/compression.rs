@@ -29,6 +29,22 @@ pub fn decompress_snappy(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeEr
     snap::raw::Decoder::new().decompress_vec(bytes).map_err(corrupt)
 }
 
+/// Unpacks snappy in either of its formats, to at most `limit` bytes: with frames, as senders of OTLP have
+/// it, or one block.
+pub fn decompress_any_snappy(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
+    if bytes.starts_with(SNAPPY_FRAMES) {
+        let failed = |error: DecodeError| match error {
+            DecodeError::Gzip(reason) => DecodeError::Snappy(reason),
+            other => other,
+        };
+        return read_limited(snap::read::FrameDecoder::new(bytes), limit).map_err(failed);
+    }
+    decompress_snappy(bytes, limit)
+}
+
+/// What snappy's frames begin with.
+const SNAPPY_FRAMES: &[u8] = b"\xff\x06\x00\x00sNaPpY";
+
 /// Packs with gzip.
 pub fn compress_gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -116,6 +132,21 @@ mod tests {
         let packed = compress_gzip(&text);
         assert_eq!(decompress_gzip(&packed, text.len()).unwrap(), text);
         assert!(too_large(decompress_gzip(&packed, text.len() - 1).unwrap_err()));
+    }
+
+    #[test]
+    fn snappy_comes_in_one_block_and_in_frames() {
+        let text = b"to be or not to be, to be or not to be".repeat(5_000);
+        let mut framed = snap::write::FrameEncoder::new(Vec::new());
+        framed.write_all(&text).unwrap();
+        let framed = framed.into_inner().unwrap();
+        for packed in [&framed, &compress_snappy(&text)] {
+            assert_eq!(decompress_any_snappy(packed, text.len()).unwrap(), text);
+            let error = decompress_any_snappy(packed, text.len() - 1).unwrap_err();
+            assert!(matches!(error, DecodeError::TooLarge { .. }), "{error}");
+            let error = decompress_any_snappy(&packed[..packed.len() - 1], 1 << 20).unwrap_err();
+            assert!(matches!(error, DecodeError::Snappy(_)), "{error}");
+        }
     }
 
     #[test]

@@ -22,8 +22,8 @@ pub use batch::{Batch, Entry, Labels, Origin, Pairs};
 #[cfg(feature = "zstd")]
 pub use compression::decompress_zstd;
 pub use compression::{
-    compress_gzip, compress_snappy, decompress_deflate, decompress_gzip, decompress_snappy,
-    has_zlib_header,
+    compress_gzip, compress_snappy, decompress_any_snappy, decompress_deflate, decompress_gzip,
+    decompress_snappy, has_zlib_header,
 };
 pub use decoded::{DecodeOptions, Decoded, INVALID};
 pub use error::DecodeError;

@@ -47,7 +47,7 @@ type Attributes = Vec<(String, Value)>;
 /// One record, of either form.
 #[derive(Default)]
 struct Record {
-    time: u64,
+    time: Moment,
     observed: u64,
     severity_number: u64,
     severity_text: String,
@@ -59,6 +59,20 @@ struct Record {
     trace: String,
     span: String,
     event: String,
+}
+
+/// When a record says that it was.
+enum Moment {
+    /// In nanoseconds since 1970; 0 where it does not say.
+    Nanoseconds(u64),
+    /// In words that are no such number.
+    Words(String),
+}
+
+impl Default for Moment {
+    fn default() -> Self {
+        Self::Nanoseconds(0)
+    }
 }
 
 /// What the records of one scope have in common.
@@ -140,13 +154,19 @@ impl Receiver<'_> {
                 metadata.push((name.to_owned(), text));
             }
         }
-        let time = [record.time, record.observed].into_iter().find(|time| *time > 0);
         let now = self.options.now;
-        let time = time.map_or(Some(now), |time| i64::try_from(time).ok());
+        let (time, words) = match record.time {
+            Moment::Nanoseconds(0) if record.observed == 0 => (Some(now), String::new()),
+            Moment::Nanoseconds(0) => (i64::try_from(record.observed).ok(), String::new()),
+            Moment::Nanoseconds(time) => (i64::try_from(time).ok(), time.to_string()),
+            Moment::Words(words) => (None, words),
+        };
         let mut metadata = sorted(metadata);
         let mut stream = scope.stream;
         if time.is_none() {
-            set(&mut metadata, "timestamp", &record.time.to_string());
+            if !words.is_empty() {
+                set(&mut metadata, "timestamp", &words);
+            }
             stream = self.out.invalid_stream(stream, "timestamp");
             self.out.invalid += 1;
         }

@@ -125,8 +125,12 @@ fn record(
         fields.clear();
     }
     let mut take = |keys: &[String]| -> Option<Field<'_>> {
-        let place = keys.iter().find_map(|key| fields.iter().position(|(name, _)| name == key))?;
-        Some(fields.remove(place))
+        // As in every object, the last value of a key counts.
+        let last = |key| fields.iter().rposition(|(name, _)| name == key);
+        let place = keys.iter().find_map(last)?;
+        let field = fields.remove(place);
+        fields.retain(|(name, _)| *name != field.0);
+        Some(field)
     };
     let message = take(&mapping.message);
     let time = take(&mapping.time);
@@ -185,11 +189,8 @@ fn flatten<'a>(
                 }
             }
             None if fields.len() == MAX_FIELDS => return false,
-            None => match fields.iter_mut().find(|(known, _)| *known == name) {
-                // As in every object, the last value of a key counts.
-                Some(field) => field.1 = value,
-                None => fields.push((name, value)),
-            },
+            // Looking for its like among all others would take the longer the more there are.
+            None => fields.push((name, value)),
         }
     }
     true
@@ -297,6 +298,15 @@ mod tests {
             "w".to_owned(),
         );
         assert_eq!(lines, [expected]);
+    }
+
+    #[test]
+    fn the_last_value_of_a_key_counts() {
+        let (lines, invalid) = read(
+            r#"{"a":1,"msg":"x","b":{"c":1},"app":"1","b":{"c":2},"msg":"y","a":3,"app":"2"}"#,
+        );
+        let metadata = pairs(&[("a", "3"), ("b_c", "2")]);
+        assert_eq!((lines, invalid), (vec![(pairs(&[("app", "2")]), 99, metadata, "y".into())], 0));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::value::Value;
-use super::{Attributes, Receiver, Record, Scope};
+use super::{Attributes, Moment, Receiver, Record, Scope};
 use crate::decoded::{DecodeOptions, Decoded};
 use crate::error::DecodeError;
 use crate::json::objects::{Member, bytes_of, elements_of, inside, members_of, text_of};
@@ -72,9 +72,11 @@ fn record(members: &[Member<'_>]) -> Record {
     let number = |name, other| find(members, name, other).map(number).unwrap_or_default();
     let text = |name, other| find(members, name, other).map(text_of).unwrap_or_default();
     Record {
-        time: number("timeUnixNano", "time_unix_nano"),
+        time: find(members, "timeUnixNano", "time_unix_nano").map(moment).unwrap_or_default(),
         observed: number("observedTimeUnixNano", "observed_time_unix_nano"),
-        severity_number: number("severityNumber", "severity_number"),
+        severity_number: find(members, "severityNumber", "severity_number")
+            .map(severity)
+            .unwrap_or_default(),
         severity_text: text("severityText", "severity_text"),
         body: find(members, "body", "body").map(|text| value(text, 0)).unwrap_or_default(),
         attributes: attributes(members),
@@ -147,5 +149,43 @@ fn find<'a>(members: &[Member<'a>], name: &str, other: &str) -> Option<&'a [u8]>
 }
 
 fn number(text: &[u8]) -> u64 {
-    std::str::from_utf8(inside(text)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+    parse(text).unwrap_or(0)
+}
+
+/// A number that is not negative, as text or not; some write it with an exponent.
+fn parse(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(inside(text)).ok()?.trim();
+    let of_float = || {
+        let float: f64 = text.parse().ok()?;
+        // Beyond 2^64 and below zero there is none.
+        let fits = float.fract() == 0.0 && (0.0..18_446_744_073_709_551_616.0).contains(&float);
+        fits.then_some(float as u64)
+    };
+    text.parse().ok().or_else(of_float)
+}
+
+fn moment(text: &[u8]) -> Moment {
+    match parse(text) {
+        Some(time) => Moment::Nanoseconds(time),
+        None if inside(text).is_empty() => Moment::default(),
+        None => Moment::Words(text_of(text)),
+    }
+}
+
+/// A severity by its number or by its name, such as `SEVERITY_NUMBER_INFO2`.
+fn severity(text: &[u8]) -> u64 {
+    const NAMES: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
+    let named = || {
+        let name = std::str::from_utf8(inside(text)).ok()?.strip_prefix("SEVERITY_NUMBER_")?;
+        NAMES.iter().zip([1, 5, 9, 13, 17, 21]).find_map(|(known, first)| {
+            match name.strip_prefix(known)? {
+                "" => Some(first),
+                "2" => Some(first + 1),
+                "3" => Some(first + 2),
+                "4" => Some(first + 3),
+                _ => None,
+            }
+        })
+    };
+    parse(text).or_else(named).unwrap_or(0)
 }

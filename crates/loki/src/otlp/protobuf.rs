@@ -14,7 +14,7 @@
 use std::fmt::Write as _;
 
 use super::value::Value;
-use super::{Attributes, Receiver, Record, Scope, text};
+use super::{Attributes, Moment, Receiver, Record, Scope, text};
 use crate::decoded::{DecodeOptions, Decoded};
 use crate::error::DecodeError;
 use crate::protobuf::{Fields, Value as Field};
@@ -95,7 +95,7 @@ impl Decoder<'_> {
         let mut fields = Fields::of(body);
         while let Some((field, value)) = fields.next(self.start)? {
             match (field, value) {
-                (1, Field::Fixed(time)) => record.time = time,
+                (1, Field::Fixed(time)) => record.time = Moment::Nanoseconds(time),
                 (2, Field::Number(number)) => record.severity_number = number,
                 (3, Field::Bytes(value)) => record.severity_text = text(value),
                 (5, Field::Bytes(value)) => record.body = self.value(value, 0)?,

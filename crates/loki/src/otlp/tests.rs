@@ -139,6 +139,37 @@ fn what_is_wrong_is_kept() {
 }
 
 #[test]
+fn times_and_severities_are_read_in_every_form_and_nothing_of_them_is_lost() {
+    let record = |members: &str| {
+        let text = format!(
+            r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{{"stringValue":"x"}},{members}}}]}}]}}]}}"#
+        );
+        let read = decode_otlp_json(text.as_bytes(), &options()).unwrap();
+        let (labels, time, metadata, _) = lines(&read).remove(0);
+        (time, metadata, !labels.is_empty())
+    };
+    for (time, expected) in
+        [("\"5\"", 5), ("5", 5), ("5e3", 5_000), ("0", 99), ("null", 99), ("\"\"", 99)]
+    {
+        assert_eq!(
+            record(&format!("\"timeUnixNano\":{time}")),
+            (expected, vec![], false),
+            "{time}"
+        );
+    }
+    for (time, told) in [("\"noon\"", "noon"), ("-5", "-5"), ("1.5", "1.5"), ("1e30", "1e30")] {
+        let read = record(&format!("\"timeUnixNano\":{time}"));
+        assert_eq!(read, (99, pairs(&[("timestamp", told)]), true), "{time}");
+    }
+    for (severity, expected) in
+        [("9", "9"), ("\"9\"", "9"), ("9.0", "9"), ("\"SEVERITY_NUMBER_WARN3\"", "15")]
+    {
+        let read = record(&format!("\"severityNumber\":{severity}"));
+        assert_eq!(read, (99, pairs(&[("severity_number", expected)]), false), "{severity}");
+    }
+}
+
+#[test]
 fn what_records_share_does_not_multiply() {
     let resource = field(1, &pair("big", &field(1, &[b'x'; 10_000])));
     let scope: Vec<u8> = (0..100).flat_map(|_| field(2, b"")).collect();
