@@ -25,6 +25,8 @@ use crate::timestamp::Timestamp;
 
 /// Lines are handed to the kernel in pieces of about this size.
 const WRITE_SIZE: usize = 256 * 1024;
+/// What a piece may keep of its memory: most lines end it a little above its size.
+const PIECE_MEMORY: usize = WRITE_SIZE + WRITE_SIZE / 4;
 
 /// The segment that grows.
 #[derive(Debug)]
@@ -57,7 +59,7 @@ impl Default for Pieces {
     fn default() -> Self {
         Self {
             encoder: LineEncoder::default(),
-            text: Vec::with_capacity(WRITE_SIZE + WRITE_SIZE / 4),
+            text: Vec::with_capacity(PIECE_MEMORY),
             lines_per_stream: Vec::new(),
         }
     }
@@ -131,6 +133,9 @@ impl Active {
             }
         }
         end = self.write(end, text, claim)?;
+        // The memory of one very long line is not kept for all others.
+        text.clear();
+        text.shrink_to(PIECE_MEMORY);
         self.unsynced = true;
         match fsync {
             Fsync::Always => self.sync()?,
@@ -201,5 +206,26 @@ impl Active {
             Fsync::Every(interval) if self.synced.elapsed() >= interval => self.sync(),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redact::Redactor;
+    use crate::writer::{Writer, WriterOptions};
+
+    #[test]
+    fn a_long_line_is_stored_and_its_memory_is_not_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = Writer::open(directory.path(), WriterOptions::default()).unwrap();
+        let mut batch = Batch::new();
+        batch.streams.push(vec![("app".to_owned(), "web".to_owned())]);
+        batch.push(0, 1, 0, &vec![b'x'; 8 << 20]);
+        for _ in 0..2 {
+            assert_eq!(writer.append(&Redactor::none().redact(&batch)).unwrap().stored, 1);
+            assert!(writer.pieces.text.capacity() <= PIECE_MEMORY);
+        }
+        assert_eq!(writer.close().unwrap().lines, 2);
     }
 }
