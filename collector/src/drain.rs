@@ -6,6 +6,7 @@
 
 mod feeds;
 mod frames;
+mod pace;
 mod processes;
 mod records;
 mod rings;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
-use crate::chunk::{CHUNK_SIZE, Chunk, Release};
+use crate::chunk::{Chunk, Release};
 use crate::clock::now;
 use crate::counts::Hostile;
 use crate::directory::TapDirectory;
@@ -28,6 +29,7 @@ use crate::ring_reader::{Hostility, Parsed, RingReader};
 use crate::shared::Shared;
 
 use frames::{Frames, HeldFrame};
+use pace::Pace;
 use processes::own_pid_namespace;
 use rings::tell_end;
 
@@ -52,8 +54,6 @@ const RECOUNT_EVERY: Duration = Duration::from_secs(1);
 const PROCESSES_EVERY: Duration = Duration::from_millis(500);
 /// How often an empty chunk tells the assembler the time while lines may be unfinished.
 const TICK_EVERY: Duration = Duration::from_millis(200);
-/// Longest pause between two passes.
-const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// Longest time that rings in use are followed after the request to stop.
 const FINISH_WITHIN: Duration = Duration::from_millis(500);
 
@@ -211,7 +211,7 @@ impl Drain {
 
     /// Works until asked to stop and everything is handed over, or until the deadline.
     pub(crate) fn run(mut self) -> DrainReport {
-        let mut pause = Duration::ZERO;
+        let mut pace = Pace::default();
         let mut asked = None;
         loop {
             let pass = self.pass();
@@ -223,18 +223,13 @@ impl Drain {
                 {
                     break;
                 }
-                pause = Duration::ZERO;
+                pace.hurry();
             }
-            pause = match pass {
-                Pass { blocked: true, .. } => Duration::from_millis(5),
-                Pass { bytes, .. } if bytes >= CHUNK_SIZE as u64 / 4 => Duration::ZERO,
-                Pass { bytes, waiting, .. } if bytes > 0 || waiting => Duration::from_millis(1),
-                _ => (pause * 3 / 2 + Duration::from_micros(500)).min(LONGEST_PAUSE),
-            };
-            if pause.is_zero() {
+            let rest = pace.after(&pass, Instant::now());
+            if rest.is_zero() {
                 std::thread::yield_now();
             } else {
-                std::thread::park_timeout(pause);
+                std::thread::park_timeout(rest);
             }
         }
         self.finish()
