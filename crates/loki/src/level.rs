@@ -52,7 +52,8 @@ pub fn detect(line: &[u8]) -> Option<Level> {
             at += 1;
         }
         let word = &window[start..at];
-        if !(3..=13).contains(&word.len()) || (at == window.len() && at < line.len()) {
+        let cut = at == window.len() && at < line.len();
+        if !(3..=13).contains(&word.len()) || cut || !IS_INITIAL[usize::from(word[0])] {
             field = false;
             continue;
         }
@@ -72,10 +73,11 @@ fn assigns(after: &[u8]) -> bool {
     matches!(after, [b'=' | b':', ..] | [b'"', b':', ..] | [b'\'', b':', ..])
 }
 
+/// The names of level fields.
+const KEYS: [&str; 6] = ["level", "lvl", "severity", "log.level", "severitytext", "severity_text"];
+
 fn is_key(word: &[u8]) -> bool {
-    ["level", "lvl", "severity", "log.level", "severitytext", "severity_text"]
-        .iter()
-        .any(|key| word.eq_ignore_ascii_case(key.as_bytes()))
+    KEYS.iter().any(|key| word.eq_ignore_ascii_case(key.as_bytes()))
 }
 
 /// A free-standing word that tells a level.
@@ -109,16 +111,20 @@ fn value(word: &[u8]) -> Option<Level> {
 }
 
 /// What stands between words.
-const IS_BOUNDARY: [bool; 256] = {
+const IS_BOUNDARY: [bool; 256] = among(b" \t\r[](){}:,!\"'=|<>;");
+
+/// What the names of level fields and of levels begin with. Most words need no second look.
+const IS_INITIAL: [bool; 256] = among(b"cdefilstwCDEFILSTW");
+
+const fn among(bytes: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
-    let boundaries = b" \t\r[](){}:,!\"'=|<>;";
     let mut index = 0;
-    while index < boundaries.len() {
-        table[boundaries[index] as usize] = true;
+    while index < bytes.len() {
+        table[bytes[index] as usize] = true;
         index += 1;
     }
     table
-};
+}
 
 #[cfg(test)]
 mod tests {
@@ -157,6 +163,17 @@ mod tests {
         use Level::{Critical, Debug, Error, Fatal, Info, Trace, Warn};
         for level in [Trace, Debug, Info, Warn, Error, Critical, Fatal] {
             assert_eq!(detect(level.name().as_bytes()), Some(level));
+            assert_eq!(detect(level.name().to_uppercase().as_bytes()), Some(level));
+        }
+    }
+
+    #[test]
+    fn every_field_that_names_a_level_is_known() {
+        for key in KEYS {
+            for key in [key.to_owned(), key.to_uppercase()] {
+                let line = format!("info {key}=error");
+                assert_eq!(detect(line.as_bytes()), Some(Level::Error), "{line}");
+            }
         }
     }
 }
