@@ -31,6 +31,11 @@ use crate::spool::Spool;
 /// How long [`Collector::is_quiet`] waits for an answer.
 const QUIET_PATIENCE: Duration = Duration::from_millis(500);
 
+/// How much longer than to the deadline a sink may take that looks at no time.
+const SINK_GRACE: Duration = Duration::from_millis(200);
+/// How long the push thread may take to add up what its sink has not taken. Nobody is asked for anything meanwhile.
+const ADDING_UP: Duration = Duration::from_secs(10);
+
 /// A running collector. Dropping it without [`Collector::stop`] leaves its threads behind.
 #[derive(Debug)]
 pub struct Collector {
@@ -150,8 +155,8 @@ impl Collector {
         self.shared.ask_to_stop(deadline);
         self.feeders.drain.unpark();
         // The threads look at the deadline themselves; a sink that does not is left behind.
-        let grace = deadline + Duration::from_millis(200);
-        let push = self.push.recv_deadline(grace).ok();
+        let grace = deadline + SINK_GRACE;
+        let push = self.push.recv_deadline(grace).ok().or_else(|| self.late_report());
         let drain = self.drain.recv_deadline(grace).unwrap_or_default();
         let live = self.shared.counts();
         let (account, undelivered, last_error) = match push {
@@ -169,6 +174,11 @@ impl Collector {
         summary.undelivered_lines = undelivered;
         summary.last_error = last_error;
         summary
+    }
+
+    /// The push thread's report where it has left its sink in time, and has much to add up.
+    fn late_report(&self) -> Option<PushReport> {
+        if self.shared.is_adding_up() { self.push.recv_timeout(ADDING_UP).ok() } else { None }
     }
 }
 

@@ -190,6 +190,7 @@ impl Push {
     }
 
     fn finish(mut self) -> PushReport {
+        self.shared.add_up();
         let reason = self.last_error.clone().unwrap_or_default();
         if let Source::Memory { chunks, .. } = &self.source {
             let left: Vec<Chunk> = chunks.try_iter().collect();

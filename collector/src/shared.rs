@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     /// Rings that are being read.
     pub(crate) live_rings: AtomicU64,
     failing: AtomicBool,
+    /// The push thread is done with its sink.
+    adding_up: AtomicBool,
     counts: Mutex<Counts>,
     hostile: AtomicU64,
     foreign_datagrams: AtomicU64,
@@ -96,6 +98,15 @@ impl Shared {
 
     pub(crate) fn push_failed(&self, failed: bool) {
         self.failing.store(failed, Ordering::Relaxed);
+    }
+
+    /// The push thread is done with its sink, and adds up what is left.
+    pub(crate) fn add_up(&self) {
+        self.adding_up.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_adding_up(&self) -> bool {
+        self.adding_up.load(Ordering::Acquire)
     }
 
     /// A writer gave this path.
