@@ -19,8 +19,14 @@ use crate::support::workspace::{Workspace, command, lean, library};
 
 /// Benchmarks of servers, as their makers ship them.
 mod benchmarks;
+/// The core utilities' own tests.
+mod coreutils;
+/// Perl's own tests.
+mod perl;
 /// CPython's own tests.
 mod python;
+/// Ruby's own tests.
+mod ruby;
 /// What shells and the core utilities print and return.
 mod shell;
 

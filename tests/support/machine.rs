@@ -25,6 +25,10 @@ pub(crate) fn require(program: &str) -> Option<PathBuf> {
 /// Written past the test runner, which shows what a test prints only when it fails.
 pub(crate) fn skip(reason: &str) {
     assert!(env::var_os(REQUIRE_ALL).is_none(), "skipped under {REQUIRE_ALL}: {reason}");
+    say(reason);
+}
+
+fn say(reason: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let line = format!("skipped: {test}: {reason}\n");
     std::io::stderr().write_all(line.as_bytes()).expect("standard error");
@@ -63,6 +67,25 @@ pub(crate) fn glibc_roots() -> PathBuf {
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/glibc"),
         PathBuf::from,
     )
+}
+
+/// Parts of somebody's sources that `.ci/install` has unpacked, or `None` after saying that the test is skipped.
+pub(crate) fn require_sources(name: &str) -> Option<PathBuf> {
+    let all = env::var_os("LOGTAP_SOURCES").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/sources"),
+        PathBuf::from,
+    );
+    let root = all.join(name);
+    if root.join("complete").exists() {
+        return Some(root.canonicalize().expect("it is there"));
+    }
+    if root.join("unavailable").exists() {
+        // Not every mirror of packages has sources: that is nobody's mistake here.
+        say(&format!("the mirror of this machine has no sources of `{name}`"));
+    } else {
+        skip(&format!("no sources of `{name}` in `{}`", root.display()));
+    }
+    None
 }
 
 /// Where the log libraries of other people are, or would be: `python`, `python3`, `node`.
