@@ -64,6 +64,12 @@ pub(crate) fn is_zombie(process: ProcessId) -> bool {
     matches!(state, None | Some('Z' | 'X'))
 }
 
+/// Whether a process waits for something that is not a disk. The dynamic linker never does, so it has done its work.
+pub(crate) fn is_waiting(process: ProcessId) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    status.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+}
+
 /// Whether a process runs, in any way, as another user than this one.
 pub(crate) fn has_other_user(process: ProcessId) -> bool {
     let me = rustix::process::geteuid().as_raw().to_string();

@@ -23,6 +23,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// A look may take this part of the time between two looks. What counts is processor time: where the machine does
 /// other things, looks take longer and are not to become rarer for it.
 const SHARE: u32 = 20;
+/// Looks at a process that never waits, until it must have come through its start.
+const LOOKS_AT_A_START: u8 = 100;
 /// Why `env -i` and the like are not tapped.
 const WITHOUT_PRELOAD: &str = "started without LD_PRELOAD in its environment";
 /// Most directories that are remembered.
@@ -72,8 +74,8 @@ fn processor_time() -> Duration {
 enum Verdict {
     /// Nothing to report, for good.
     Fine,
-    /// The library was not there at the first look: perhaps it was just being loaded.
-    Suspected,
+    /// The library was not there at so many looks: perhaps it was just being loaded.
+    Suspected(u8),
     /// Reported.
     Named,
 }
@@ -121,9 +123,10 @@ impl Watcher {
                 continue;
             };
             let key = (process, executable);
-            let verdict = match self.known.get(&key) {
+            let verdict = match self.known.get(&key).copied() {
                 Some(Verdict::Fine | Verdict::Named) => continue,
-                earlier => self.judge(process, &key.1, earlier.is_some()),
+                Some(Verdict::Suspected(looks)) => self.judge(process, &key.1, looks),
+                None => self.judge(process, &key.1, 0),
             };
             self.known.insert(key, verdict);
         }
@@ -171,10 +174,13 @@ impl Watcher {
             .map(|path| path.canonicalize().unwrap_or(path))
     }
 
-    fn judge(&mut self, process: ProcessId, executable: &Path, suspected: bool) -> Verdict {
+    fn judge(&mut self, process: ProcessId, executable: &Path, looks: u8) -> Verdict {
+        let suspected = Verdict::Suspected(looks.saturating_add(1));
+        // Asked first: who waits now had loaded all before. On a busy machine that can take longer than a look or two.
+        let has_begun = processes::is_waiting(process) || looks >= LOOKS_AT_A_START;
         if !self.has_streams(process) {
             // It may get them later by dup2 or lose them by exec: looked at again each time.
-            return Verdict::Suspected;
+            return suspected;
         }
         let reason = match processes::maps(process, &self.library) {
             Some(true) => return Verdict::Fine,
@@ -183,13 +189,13 @@ impl Watcher {
                 Some(reason) => reason,
                 None => match processes::environment_names(process, &self.library) {
                     Some(false) => WITHOUT_PRELOAD.to_owned(),
-                    Some(true) if suspected => "did not load the library".to_owned(),
-                    Some(true) | None => return Verdict::Suspected,
+                    Some(true) if looks > 0 && has_begun => "did not load the library".to_owned(),
+                    Some(true) | None => return suspected,
                 },
             },
         };
         if processes::is_zombie(process) {
-            return Verdict::Suspected;
+            return suspected;
         }
         self.name(process, executable.display().to_string(), reason);
         Verdict::Named
@@ -280,6 +286,30 @@ mod tests {
         assert_eq!(mine[0].reason, "started without LD_PRELOAD in its environment");
         assert!(mine[0].program.ends_with("sleep"));
         assert!(uninterested.finish().is_empty());
+    }
+
+    /// Whether a program with a library in its environment that it has not mapped is named after two looks.
+    fn is_named(program: &str, arguments: &[&str], until: impl Fn(u32) -> bool) -> bool {
+        let library = "/nowhere/liblogtap.so";
+        let mut command = Command::new(program);
+        command.args(arguments).env("LD_PRELOAD", library).stderr(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        wait_until_started(&child, program);
+        while !until(child.id()) {
+            std::thread::yield_now();
+        }
+        let mut watcher = Watcher::new(Path::new(library), streams_of(&child));
+        watcher.look();
+        watcher.look();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        watcher.finish().iter().any(|found| found.pid == child.id())
+    }
+
+    #[test]
+    fn a_process_that_has_not_loaded_the_library_is_named_and_one_that_may_still_do_so_is_not() {
+        assert!(is_named("sleep", &["100"], processes::is_waiting));
+        assert!(!is_named("bash", &["-c", "while :; do :; done"], |_| true));
     }
 
     #[test]
