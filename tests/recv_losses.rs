@@ -215,7 +215,9 @@ fn a_sender_that_never_pauses_at_the_stop_finds_all_that_was_read() {
     };
     assert_eq!(read("lines"), stored.len() as u64);
     let bytes: usize = (1..=whole as u64).map(|number| line(number).len()).sum();
-    assert_eq!(read("bytes"), (bytes + torn) as u64);
+    let (read, stored) = (read("bytes"), (bytes + torn) as u64);
+    // A line is also whole if nothing but its end was not read.
+    assert!(read == stored || (torn == 0 && read + 1 == stored), "{read} {stored}");
 }
 
 #[test]
