@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <ucontext.h>
 
@@ -15,6 +16,8 @@
 enum { STARTER_SERVES = 16 << 10, FIRST = 9 };
 
 static int by_fault, by_refusal, by_stdio, grows, in_children;
+/* Leaves it where the file of a ring gets its size, whichever step that is. */
+static int by_size;
 static const char *rotated;
 static volatile long steps, last_step;
 static sigjmp_buf away;
@@ -33,10 +36,19 @@ static int is_at_a_system_call(const ucontext_t *context) {
 #endif
 }
 
+static long next_call(const ucontext_t *context) {
+#ifdef __x86_64__
+    return is_at_a_system_call(context) ? context->uc_mcontext.gregs[13] : -1;
+#else
+    return context == NULL;
+#endif
+}
+
 static void steps_on(int number, siginfo_t *information, void *context) {
     (void)number;
     (void)information;
     steps++;
+    if (by_size && next_call(context) == SYS_fallocate) siglongjmp(away, 1);
     if (by_refusal && steps >= last_step && is_at_a_system_call(context)) siglongjmp(away, 1);
     if (by_refusal || steps != last_step) return;
     if (by_fault) siglongjmp(away, 1);
@@ -151,25 +163,28 @@ int main(int count, char **words) {
     sigaction(SIGTRAP, &trap, NULL);
     sigaction(SIGUSR1, &jump, NULL);
     need(write(1, "the first\n" + 1, FIRST) == FIRST);
-    int end = LEFT, healed = 0;
+    int end = LEFT;
     long step = atol(words[5]);
+    if (grows && by_fault && getenv("LD_PRELOAD")) {
+        pid_t child = fork();
+        by_size = 1;
+        if (child == 0) _exit(play(0, 1));
+        by_size = 0;
+        need(status_of(child) == HEALED << 8);
+    }
     for (; end != OVER; step += by_refusal ? 1 : every) {
         if (in_children) {
             pid_t child = fork();
-            if (child == 0) _exit(play(step, !healed));
+            if (child == 0) _exit(play(step, 0));
             int status = status_of(child);
             need(WIFEXITED(status));
             end = WEXITSTATUS(status);
-            need(end >= OVER && end <= HEALED);
-            healed |= end == HEALED;
+            need(end == OVER || end == LEFT);
         } else {
             end = play(step, 0);
             if (by_refusal && steps > step) step = steps;
         }
     }
-    if (getenv("LD_PRELOAD")) {
-        need(step > 100);
-        need(healed || !grows || !by_fault);
-    }
+    if (getenv("LD_PRELOAD")) need(step > 100);
     return 0;
 }
