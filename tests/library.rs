@@ -14,5 +14,7 @@ mod lengths;
 mod namespaces;
 /// The reader of rings in C.
 mod reader;
+/// A change, a death, a fork of which the library is not told.
+mod rings;
 /// A child of vfork whose parent is killed.
 mod vforked;
