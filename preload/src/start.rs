@@ -86,7 +86,8 @@ pub(crate) fn read_auxiliary_vector() {
     let asked = syscall::auxiliary_vector(&mut buffer).unwrap_or(0);
     let mut told = Told::of_vector(&buffer[..asked]);
     // Kernels before 6.4 do not know the call, and an emulator may pass it on and get its own vector.
-    if !original::is_loaded_by(told.headers) {
+    let here = buffer.as_ptr() as usize;
+    if !is_on_this_stack(told.random, here) || !original::is_loaded_by(told.headers) {
         let Some(path) = CPath::new(b"/proc/self/auxv\0") else { return };
         let Ok(file) = syscall::open(path, syscall::O_RDONLY, 0) else { return };
         let Ok(length) = syscall::read(&file, &mut buffer) else { return };
@@ -98,6 +99,14 @@ pub(crate) fn read_auxiliary_vector() {
     RANDOM.store(told.random, Ordering::Relaxed);
     clock::find(told.vdso);
     original::set_program(told.headers);
+}
+
+/// Whether the kernel put the random bytes where the stack begins that an address is on. An emulator has a stack of its
+/// own, far from its program's; where that program's headers are it does not say, so they must not be looked at.
+fn is_on_this_stack(random: usize, address: usize) -> bool {
+    /// Arguments, environment and what was called since: few stacks may grow so far.
+    const REACH: usize = 64 << 20;
+    random > address && random - address < REACH
 }
 
 impl Told {
@@ -271,5 +280,14 @@ mod tests {
             assert_eq!(Told::of_vector(&buffer[..length]), by_file);
         }
         assert_eq!(Told::of_vector(b"cut"), Told::default());
+    }
+
+    #[test]
+    fn random_bytes_are_above_what_is_on_the_same_stack_and_near() {
+        let here = 0x7ffe_1234_5000;
+        assert!(is_on_this_stack(here + 1, here) && is_on_this_stack(here + (8 << 20), here));
+        // Of the machine below an emulator; none at all; of another thread's stack.
+        assert!(!is_on_this_stack(here, 0x1f_fefe_0000) && !is_on_this_stack(0, here));
+        assert!(!is_on_this_stack(here - 1, here));
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::support::capture;
 use crate::support::compile::compile;
 use crate::support::difference::difference_of_texts;
-use crate::support::machine::skip;
+use crate::support::machine::{require, skip};
 use crate::support::running::{Streams, lines, run};
 use crate::support::workspace::{Workspace, command, library, logtap};
 
@@ -127,4 +127,28 @@ fn with_an_address_sanitizer_inside() {
     tapped.arg(program).arg("aborted");
     let seen = run(tapped, Streams::Pipes, workspace.path(), &[]);
     assert!(seen.stderr.starts_with(b"about to abort\n"), "{seen:?}");
+}
+
+/// Memcheck finds nothing wrong in the library, and what it runs is captured. It runs the program on a processor and a
+/// stack of its own, and what the kernel tells about the process is about memcheck.
+#[test]
+fn under_memcheck() {
+    let Some(valgrind) = require("valgrind") else { return };
+    for source in ["stdio.c", "processes.c"] {
+        let Some(program) = compile("gcc", source, &["-O1", "-g"]) else { return };
+        let workspace = Workspace::new();
+        let expected = run(command(&program), Streams::Pipes, &workspace.directory("plain"), &[]);
+        let mut tapped = command(logtap());
+        tapped.args(["run", "-q", "--linger", "60s", "--"]).arg(&valgrind);
+        tapped.args(["-q", "--error-exitcode=99"]).arg(&program);
+        let seen = run(tapped, Streams::Pipes, &workspace.directory("tapped"), &[]);
+        assert_eq!(difference_of_texts(&expected.stderr, &seen.stderr), None, "{source}");
+        assert_eq!(difference_of_texts(&expected.stdout, &seen.stdout), None, "{source}");
+        assert_eq!(seen.status, expected.status, "{source}");
+        let captured = capture::read(&workspace.join("tapped/capture"));
+        for (stream, shown) in [("stdout", &seen.stdout), ("stderr", &seen.stderr)] {
+            let caught = capture::of_stream(&captured, stream);
+            assert!(caught == lines(shown), "{stream} of {source}");
+        }
+    }
 }
