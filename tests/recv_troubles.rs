@@ -7,6 +7,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
 use crate::support::machine::require;
@@ -376,4 +377,28 @@ fn nothing_arrives_for_the_sender_speaks_another_protocol_or_path() {
     assert!(said.contains("speaks TLS, but this receiver does not; use http://"), "{said}");
     assert!(said.contains("a push was refused with 400: json: "), "{said}");
     assert!(said.contains("only this machine can send; --listen 0.0.0.0:3100"), "{said}");
+}
+
+#[test]
+fn a_stderr_that_takes_nothing_does_not_hold_up_the_end() {
+    let workspace = Workspace::new();
+    let (directory, port) = (workspace.join("capture"), free_port());
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).expect("a flag");
+    while writer.write(&[b'\n'; 4096]).is_ok() {}
+    // Opened by its path the pipe is one that waits.
+    let stderr = format!("/proc/{}/fd/{}", std::process::id(), writer.as_raw_fd());
+    let script = format!("exec \"$@\" 2>'{stderr}'");
+    let mut shell = command("sh");
+    shell.args(["-c", &script, "sh"]).arg(logtap());
+    shell.args(["recv", "--headless", "--listen", &format!("127.0.0.1:{port}"), "--dir"]);
+    shell.arg(&directory);
+    let service = Service::start(shell, Path::new("/"));
+    service.wait_for_port(port);
+    assert_eq!(push_many(port, 5).0.len(), 50);
+    let outcome = service.stop(rustix::process::Signal::TERM, &[]);
+    assert!(outcome.status.success(), "{outcome:?}");
+    assert_eq!(stored(&directory).len(), 50);
+    assert!(writer.write(b"\n").is_err(), "it was full to the end");
+    drop(reader);
 }

@@ -2,7 +2,7 @@
 //!
 //! Colour only on a terminal and never where NO_COLOR is set; every text is readable without it.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::env;
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
@@ -10,6 +10,7 @@ use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use serde::Serialize;
 
 use crate::failure::CommandError;
+use crate::notes::Notes;
 
 /// Whether the user wants no colours anywhere.
 pub(crate) fn wants_no_colour() -> bool {
@@ -22,6 +23,8 @@ pub(crate) struct Printer {
     colour: bool,
     /// Whether stderr is a terminal that takes nothing any more.
     is_stuck: Cell<bool>,
+    /// Writes to stderr where nobody may wait for it.
+    notes: OnceCell<Notes>,
 }
 
 impl Printer {
@@ -33,6 +36,7 @@ impl Printer {
             stdout: BufWriter::with_capacity(64 << 10, io::stdout()),
             colour: io::stderr().is_terminal() && !dumb && !refused,
             is_stuck: Cell::new(false),
+            notes: OnceCell::new(),
         }
     }
 
@@ -57,7 +61,27 @@ impl Printer {
         if self.is_stuck.get() {
             return;
         }
-        let _written = writeln!(io::stderr(), "{text}");
+        match self.notes.get() {
+            Some(notes) => notes.put(format!("{text}\n")),
+            None => {
+                let _written = writeln!(io::stderr(), "{text}");
+            }
+        }
+    }
+
+    /// Lets no note be waited for from now on: stderr may be a pipe that nobody reads.
+    pub(crate) fn never_wait(&self) {
+        if self.notes.get().is_some() {
+            return;
+        }
+        match Notes::to_stderr() {
+            Ok(notes) => drop(self.notes.set(notes)),
+            Err(error) => {
+                self.note(format_args!(
+                    "logtap: warning: no thread for notes, so that the end may wait for stderr: {error}"
+                ));
+            }
+        }
     }
 
     /// Takes it that terminals take nothing any more, so that writing to one would be waiting for ever.

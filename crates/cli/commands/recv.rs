@@ -128,6 +128,9 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
     let store = Store::create(directory, StoreOptions { writer }).map_err(cannot_write)?;
     let store = Arc::new(store);
     let with_screen = !args.headless && screen::is_possible();
+    if !with_screen {
+        printer.never_wait();
+    }
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
     if with_screen {
         // The terminal is gone, and the receiver with it; without one it may outlive it (nohup).
@@ -185,6 +188,8 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
         if ended.is_stuck {
             // The capture is ended in order rather than that somebody is told and waited for.
             printer.give_up_terminal();
+        } else {
+            printer.never_wait();
         }
         for text in ended.told {
             printer.note(format_args!("logtap: {text}"));
