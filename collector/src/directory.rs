@@ -18,6 +18,8 @@ use crate::error::CollectorError;
 
 /// The file whose lock says that a collector works here.
 const LOCK_FILE: &str = "collector.lock";
+/// How the name of a ring ends that is being made.
+const UNFINISHED_ENDING: &[u8] = b".tmp";
 /// `statfs` type of tmpfs.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 /// `statfs` type of ramfs.
@@ -141,22 +143,53 @@ impl TapDirectory {
     }
 
     /// Counts what ring files take now and tells the writers. Counting again, instead of subtracting,
-    /// also finds what killed makers left behind.
+    /// also finds what killed makers left behind; that is removed.
     pub(crate) fn recount_rings(&self) -> io::Result<u64> {
         let mut total = 0_u64;
         for entry in rustix::fs::Dir::read_from(&self.directory)? {
             let entry = entry?;
             let name = entry.file_name();
             let bytes = name.to_bytes();
-            if bytes.ends_with(RING_ENDING.as_bytes()) || bytes.ends_with(b".tmp") {
+            let is_unfinished = bytes.ends_with(UNFINISHED_ENDING);
+            if bytes.ends_with(RING_ENDING.as_bytes()) || is_unfinished {
                 let stat = rustix::fs::statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW);
                 // What it takes, not what it says: a file that is all hole shall not use up the cap.
                 let blocks = stat.map_or(0, |stat| u64::try_from(stat.st_blocks).unwrap_or(0));
-                total = blocks.saturating_mul(512).saturating_add(total);
+                let is_left = is_unfinished
+                    && blocks > 0
+                    && name.to_str().is_ok_and(|name| self.remove_left_behind(name));
+                if !is_left {
+                    total = blocks.saturating_mul(512).saturating_add(total);
+                }
             }
         }
         self.control.put(control::RING_BYTES_OFFSET, &total.to_ne_bytes())?;
         Ok(total)
+    }
+
+    /// Removes a ring that was killed while it was made. False where somebody may still finish it.
+    ///
+    /// A maker locks its file before it gives it room, and holds the lock through its mapping when it gives it its
+    /// name. So room without a lock belongs to nobody, however long a maker was stopped. A file without room yet may
+    /// still become a ring, and takes nothing of the cap.
+    fn remove_left_behind(&self, name: &str) -> bool {
+        if name.starts_with('.') {
+            // A control page that is being made: nobody locks it.
+            return false;
+        }
+        let Ok(left) = self.open_ring(name) else { return false };
+        let is_free = rustix::fs::flock(&left.file, FlockOperation::NonBlockingLockExclusive);
+        // Looked at again as the file that is open: the name may have been another's.
+        if left.blocks == 0 || is_free.is_err() {
+            return false;
+        }
+        // In a directory with a sticky bit that is another user's: its memory can be had back.
+        let removed = self.remove_ring(name).or_else(|_| left.file.set_len(0));
+        match &removed {
+            Ok(()) => tracing::debug!(name, "removed what a killed process left of a ring"),
+            Err(error) => tracing::debug!(%error, name, "failed to remove an unfinished ring"),
+        }
+        removed.is_ok()
     }
 
     /// Tells the writers to look their descriptors up again, and that the collector lives.
@@ -197,7 +230,7 @@ impl TapDirectory {
                 || bytes == LOCK_FILE.as_bytes()
                 || bytes.starts_with(logtap_wire::STREAMS_PREFIX.as_bytes())
                 || bytes.ends_with(RING_ENDING.as_bytes())
-                || bytes.ends_with(b".tmp");
+                || bytes.ends_with(UNFINISHED_ENDING);
             // Something of another kind under such a name is not ours: it stays, and the directory with it.
             if ours
                 && let Err(error) = rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())
@@ -325,5 +358,33 @@ mod tests {
         std::fs::remove_dir(tap.path().join("directory.ring")).unwrap();
         std::fs::remove_file(tap.path().join("link.ring")).unwrap();
         assert_eq!(tap.recount_rings().unwrap(), 4096);
+    }
+
+    #[test]
+    fn what_killed_makers_left_is_removed_and_what_may_become_a_ring_is_not() {
+        let parent = memory();
+        let tap = TapDirectory::create(&parent.path().join("tap"), 0o700, 1 << 20).unwrap();
+        let make = |name: &str, bytes: usize| {
+            let path = tap.path().join(name);
+            std::fs::write(&path, vec![1; bytes]).unwrap();
+            File::open(path).unwrap()
+        };
+        drop(make("1-2-3-0.tmp", 8192));
+        // Between its opening and its lock, with its lock, and a control page.
+        let opened = make("1-2-3-1.tmp", 0);
+        let locked = make("1-2-3-2.tmp", 4096);
+        rustix::fs::flock(&locked, FlockOperation::NonBlockingLockShared).unwrap();
+        drop(make(".control-7.tmp", 4096));
+        assert_eq!(tap.recount_rings().unwrap(), 8192);
+        let is_there = |name: &str| tap.path().join(name).exists();
+        assert!(!is_there("1-2-3-0.tmp") && is_there(".control-7.tmp"));
+        assert!(is_there("1-2-3-1.tmp") && is_there("1-2-3-2.tmp"));
+        // The stopped maker goes on, the other is killed.
+        rustix::fs::flock(&opened, FlockOperation::NonBlockingLockShared).unwrap();
+        drop(locked);
+        assert_eq!(tap.recount_rings().unwrap(), 4096);
+        assert!(is_there("1-2-3-1.tmp") && !is_there("1-2-3-2.tmp"));
+        tap.remove().unwrap();
+        assert!(!parent.path().join("tap").exists());
     }
 }
