@@ -80,7 +80,7 @@ pub struct CollectorArgs {
     /// Size of the spool [default: 16MB, or a quarter of a small tmpfs]
     #[arg(long, value_name = "SIZE", value_parser = read::size)]
     pub spool_size: Option<u64>,
-    /// Let lines wait in the rings instead of a spool
+    /// Let lines wait in the rings instead of a spool; after a kill some lines and losses may be told twice
     #[arg(long, conflicts_with_all = ["spool", "spool_size"])]
     pub no_spool: bool,
     /// How batches are encoded

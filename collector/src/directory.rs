@@ -15,11 +15,12 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 
 use crate::control_page::{Control, Repair};
 use crate::error::CollectorError;
+use crate::told::{self, TOLD_FILE, Told};
 
 /// The file whose lock says that a collector works here.
 const LOCK_FILE: &str = "collector.lock";
 /// How the name of a ring ends that is being made.
-const UNFINISHED_ENDING: &[u8] = b".tmp";
+const UNFINISHED_ENDING: &str = ".tmp";
 /// `statfs` type of tmpfs.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 /// `statfs` type of ramfs.
@@ -150,7 +151,7 @@ impl TapDirectory {
             let entry = entry?;
             let name = entry.file_name();
             let bytes = name.to_bytes();
-            let is_unfinished = bytes.ends_with(UNFINISHED_ENDING);
+            let is_unfinished = bytes.ends_with(UNFINISHED_ENDING.as_bytes());
             if bytes.ends_with(RING_ENDING.as_bytes()) || is_unfinished {
                 let stat = rustix::fs::statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW);
                 // What it takes, not what it says: a file that is all hole shall not use up the cap.
@@ -173,8 +174,9 @@ impl TapDirectory {
     /// name. So room without a lock belongs to nobody, however long a maker was stopped. A file without room yet may
     /// still become a ring, and takes nothing of the cap.
     fn remove_left_behind(&self, name: &str) -> bool {
-        if name.starts_with('.') {
-            // A control page that is being made: nobody locks it.
+        // What is no ring, as a control page that is being made, nobody locks.
+        let stem = name.strip_suffix(UNFINISHED_ENDING).unwrap_or(name);
+        if !stem.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
             return false;
         }
         let Ok(left) = self.open_ring(name) else { return false };
@@ -218,6 +220,16 @@ impl TapDirectory {
         self.control.repair(&self.directory)
     }
 
+    /// What an earlier collector has told of the losses of rings.
+    pub(crate) fn told(&self) -> io::Result<Vec<Told>> {
+        told::read(&self.directory)
+    }
+
+    /// Leaves to the next collector what this one has told.
+    pub(crate) fn leave_told(&self, told: &[Told]) -> io::Result<()> {
+        told::write(&self.directory, told)
+    }
+
     /// Removes what belongs to the collector, rings too, and the directory if nothing else is in it.
     /// For the maker of a directory, when no process needs it any more.
     pub fn remove(self) -> io::Result<()> {
@@ -228,9 +240,10 @@ impl TapDirectory {
             let ours = bytes == CONTROL_FILE.as_bytes()
                 || bytes == SOCKET_FILE.as_bytes()
                 || bytes == LOCK_FILE.as_bytes()
+                || bytes == TOLD_FILE.as_bytes()
                 || bytes.starts_with(logtap_wire::STREAMS_PREFIX.as_bytes())
                 || bytes.ends_with(RING_ENDING.as_bytes())
-                || bytes.ends_with(UNFINISHED_ENDING);
+                || bytes.ends_with(UNFINISHED_ENDING.as_bytes());
             // Something of another kind under such a name is not ours: it stays, and the directory with it.
             if ours
                 && let Err(error) = rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())
@@ -375,14 +388,16 @@ mod tests {
         let locked = make("1-2-3-2.tmp", 4096);
         rustix::fs::flock(&locked, FlockOperation::NonBlockingLockShared).unwrap();
         drop(make(".control-7.tmp", 4096));
-        assert_eq!(tap.recount_rings().unwrap(), 8192);
+        drop(make("00000002.state.tmp", 4096));
+        assert_eq!(tap.recount_rings().unwrap(), 3 * 4096);
         let is_there = |name: &str| tap.path().join(name).exists();
         assert!(!is_there("1-2-3-0.tmp") && is_there(".control-7.tmp"));
+        assert!(is_there("00000002.state.tmp"));
         assert!(is_there("1-2-3-1.tmp") && is_there("1-2-3-2.tmp"));
         // The stopped maker goes on, the other is killed.
         rustix::fs::flock(&opened, FlockOperation::NonBlockingLockShared).unwrap();
         drop(locked);
-        assert_eq!(tap.recount_rings().unwrap(), 4096);
+        assert_eq!(tap.recount_rings().unwrap(), 2 * 4096);
         assert!(is_there("1-2-3-1.tmp") && !is_there("1-2-3-2.tmp"));
         tap.remove().unwrap();
         assert!(!parent.path().join("tap").exists());

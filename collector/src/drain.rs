@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
+use logtap_wire::ring::SlotInfo;
 
 use crate::chunk::{Chunk, Release};
 use crate::clock::now;
@@ -27,6 +28,7 @@ use crate::operation::{Operation, RingEnd, RingId};
 use crate::outlet::Outlet;
 use crate::ring_reader::{Hostility, Parsed, RingReader};
 use crate::shared::Shared;
+use crate::told::Told;
 
 use frames::{Frames, HeldFrame};
 use pace::Pace;
@@ -79,6 +81,12 @@ pub(crate) struct Drain {
     /// Rings that stand for feeders, and their processes.
     fed: HashMap<u32, (RingId, u32)>,
     frames: Frames,
+    /// Losses that an earlier collector has told.
+    told_before: Vec<Told>,
+    /// Losses that this one tells at its end, of rings that live on; told once the last chunk is back.
+    left: BTreeMap<RingId, Vec<Told>>,
+    /// Those of them that are told.
+    told: Vec<Told>,
     /// Bytes of the paths of all rings' streams.
     path_bytes: usize,
     /// Bytes of frames in `merge`.
@@ -172,6 +180,9 @@ impl Drain {
         let started = Instant::now();
         Self {
             merge: Merge::new(directory.first_ticket()),
+            told_before: told_before(&directory),
+            left: BTreeMap::new(),
+            told: Vec::new(),
             directory,
             shared,
             next_ring: outlet.next_ring(),
@@ -416,7 +427,10 @@ impl Drain {
                         }
                     }
                     Release::Ring { ring } => self.remove_ring(ring),
-                    Release::Forget { ring } => self.outlet.forget(ring),
+                    Release::Forget { ring } => {
+                        self.told.extend(self.left.remove(&ring).into_iter().flatten());
+                        self.outlet.forget(ring);
+                    }
                 }
             }
             self.outlet.recycle(chunk);
@@ -438,8 +452,20 @@ impl Drain {
             for ring in rings {
                 let Some(reading) = self.rings.get_mut(&ring) else { continue };
                 let told = tell_end(&mut self.chunk, ring, &mut reading.reader, RingEnd::Left);
-                if let Err(reason) = told {
-                    self.drop_hostile(ring, &reason);
+                match told {
+                    Ok(losses) => {
+                        let of = |(slot, counted): (u8, SlotInfo)| Told {
+                            name: reading.reader.name.clone(),
+                            created: reading.reader.info.created,
+                            slot,
+                            records: counted.lost_records,
+                            bytes: counted.lost_bytes,
+                        };
+                        self.left.insert(ring, losses.into_iter().map(of).collect());
+                        // Nothing is known of it here, and its coming back says that all this is told.
+                        self.chunk.releases.push(Release::Forget { ring });
+                    }
+                    Err(reason) => self.drop_hostile(ring, &reason),
                 }
             }
         }
@@ -464,6 +490,7 @@ impl Drain {
         if let Err(error) = self.directory.beat(self.epoch.wrapping_add(1), 0) {
             tracing::debug!(%error, "failed to write the control page");
         }
+        self.leave_told();
         self.count_unringed();
         let needed = !self.rings.is_empty() || !self.ended.is_empty();
         self.report.directory_kept = true;
@@ -476,6 +503,28 @@ impl Drain {
         self.shared.drain_is_over();
         self.report
     }
+
+    /// Leaves to the next collector which losses the sink has. A spool knows it by itself.
+    fn leave_told(&mut self) {
+        if self.outlet.is_durable() {
+            return;
+        }
+        // What could not be told now may have been, in part, by an earlier collector.
+        let (left, before) = (&self.left, &self.told_before);
+        let is_left = |told: &&Told| left.values().flatten().any(|other| other.is_same(told));
+        self.told.extend(before.iter().filter(is_left).cloned());
+        if let Err(error) = self.directory.leave_told(&self.told) {
+            tracing::warn!(%error, "failed to note which losses were told; they are told again");
+        }
+    }
+}
+
+/// What an earlier collector has told. Without it losses are told again, and none is missed.
+fn told_before(directory: &TapDirectory) -> Vec<Told> {
+    directory.told().unwrap_or_else(|error| {
+        tracing::warn!(%error, "failed to read which losses were told; they are told again");
+        Vec::new()
+    })
 }
 
 /// `CLOCK_MONOTONIC` in nanoseconds, as the library reads it.

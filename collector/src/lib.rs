@@ -47,6 +47,7 @@ mod ring_reader;
 mod shared;
 mod slots;
 mod spool;
+mod told;
 
 pub use config::{BatchRules, Config, LineRules, MIN_SPOOL_SIZE, SpoolConfig};
 pub use counts::{

@@ -61,6 +61,8 @@ pub(crate) struct RingReader {
     /// Copy of the lanes' words, taken in bulk: good for seeing that something changed, no more.
     hints: Vec<u8>,
     known_slots: u64,
+    /// Losses that an earlier collector has told: slot, records, bytes.
+    told: Vec<(u8, u64, u64)>,
     /// The streams' table and the path arena, as last read.
     table: Vec<u8>,
     retired: bool,
@@ -142,6 +144,7 @@ impl RingReader {
             file,
             lanes,
             known_slots: 0,
+            told: Vec::new(),
             table: Vec::new(),
             retired: false,
         })
@@ -153,6 +156,17 @@ impl RingReader {
             lane.read = tail.max(lane.read);
             lane.base = lane.read;
         }
+    }
+
+    /// Learns what an earlier collector has told of a slot's losses.
+    pub(crate) fn know_told(&mut self, slot: u8, records: u64, bytes: u64) {
+        self.told.push((slot, records, bytes));
+    }
+
+    /// What an earlier collector has told of a slot's losses: records and bytes.
+    pub(crate) fn told(&self, slot: u8) -> Option<(u64, u64)> {
+        let told = self.told.iter().find(|told| told.0 == slot)?;
+        Some((told.1, told.2))
     }
 
     /// Up to where each lane's records were taken.

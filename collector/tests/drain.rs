@@ -145,6 +145,40 @@ fn a_full_ring_loses_and_every_byte_is_accounted_for() {
 }
 
 #[test]
+fn losses_of_a_ring_that_lives_on_are_told_once_by_collectors_without_a_spool() {
+    let parent = memory();
+    let start = || {
+        let sink = MemorySink::default();
+        (Collector::start(config(&parent), Box::new(sink.clone())).unwrap(), sink)
+    };
+    let (collector, sink) = start();
+    let writer = Writer::new(&parent.path().join("tap"), STARTER);
+    let file = writer.ring.file_slot(b"/var/log/app.log").unwrap();
+    assert!(writer.write(7, SLOT_STDOUT, b"before\n"));
+    wait_until(|| sink.texts() == ["before"]);
+    writer.ring.count_lost(SLOT_STDOUT, 2, 100);
+    writer.ring.count_lost(file, 4, 50);
+    collector.stop(STOP);
+    let told =
+        ["[logtap: 2 records, 100 bytes lost here]", "[logtap: 4 records, 50 bytes lost here]"];
+    assert_eq!(sink.texts()[1..], told);
+    // One that only comes and goes, and one that finds more.
+    let (collector, sink) = start();
+    wait_until(|| collector.counts().rings == 1);
+    collector.stop(STOP);
+    assert_eq!(sink.texts(), [""; 0]);
+    let (collector, sink) = start();
+    writer.ring.count_lost(SLOT_STDOUT, 1, 7);
+    assert!(writer.write(7, SLOT_STDOUT, b"after\n"));
+    wait_until(|| sink.texts() == ["[logtap: 1 records, 7 bytes lost here]", "after"]);
+    writer.ring.count_lost(file, 1, 1);
+    drop(writer);
+    wait_quiet(&collector);
+    collector.stop(STOP);
+    assert_eq!(sink.texts()[2..], ["[logtap: 1 records, 1 bytes lost here]"]);
+}
+
+#[test]
 fn a_missing_ticket_delays_and_stops_nothing() {
     let parent = memory();
     let sink = MemorySink::default();

@@ -7,6 +7,7 @@ use logtap_wire::frame::MAX_PATH;
 use logtap_wire::record::{FLAG_NOTE, Note};
 use logtap_wire::ring::StreamKind;
 
+use super::rings::tell_known;
 use super::{Drain, Item, MAX_PATH_BYTES, MAX_WAITING, SCAN_EVERY};
 use crate::account::OTHER_FILES;
 use crate::chunk::{CHUNK_SIZE, Chunk};
@@ -148,6 +149,7 @@ impl Drain {
             let length = path.len();
             self.path_bytes += length;
             reading.path_bytes += length;
+            tell_known(&mut self.chunk, ring, slot, &reading.reader);
         }
         let payload = reading.reader.take(parsed);
         if parsed.header.flags & FLAG_NOTE != 0 {

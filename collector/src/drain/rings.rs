@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use logtap_wire::ring::SlotInfo;
+
 use super::{Drain, MAX_NAMES, MAX_RINGS, Reading, SCAN_EVERY};
 use crate::chunk::{Adoption, Chunk, Release};
 use crate::counts::{Hostile, MAX_LISTED};
@@ -93,7 +95,13 @@ impl Drain {
                         self.tell_ring(known.ring, name, &reader);
                         known.ring
                     }
-                    None => self.begin_ring(name, &reader),
+                    None => {
+                        for told in self.told_before.iter().filter(|told| told.is_of(name, created))
+                        {
+                            reader.know_told(told.slot, told.records, told.bytes);
+                        }
+                        self.begin_ring(name, &reader)
+                    }
                 };
                 // The next pass over the timers gives it its lease.
                 self.timers.lease = None;
@@ -240,13 +248,13 @@ fn is_shortage(error: &std::io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| shortages.iter().any(|e| e.raw_os_error() == code))
 }
 
-/// Tells what was torn and lost, and that nothing follows.
+/// Tells what was torn and lost, and that nothing follows. Gives the slots with losses.
 pub(super) fn tell_end(
     chunk: &mut Chunk,
     ring: RingId,
     reader: &mut RingReader,
     how: RingEnd,
-) -> Result<(), Hostility> {
+) -> Result<Vec<(u8, SlotInfo)>, Hostility> {
     if how == RingEnd::Released {
         for torn in reader.torn()? {
             let (slot, bytes) = torn.what.unzip();
@@ -254,13 +262,16 @@ pub(super) fn tell_end(
                 && let Some((kind, path)) = reader.new_stream(slot)?
             {
                 Operation::Stream { ring, slot, kind, path }.write(&mut chunk.bytes);
+                tell_known(chunk, ring, slot, reader);
             }
             Operation::Torn { ring, slot, bytes }.write(&mut chunk.bytes);
         }
     }
-    for (slot, counted) in reader.losses()? {
+    let losses = reader.losses()?;
+    for &(slot, counted) in &losses {
         if let Some((kind, path)) = reader.new_stream(slot)? {
             Operation::Stream { ring, slot, kind, path }.write(&mut chunk.bytes);
+            tell_known(chunk, ring, slot, reader);
         }
         let (records, bytes) = (counted.torn_records, counted.torn_bytes);
         Operation::TakenBack { ring, slot, records, bytes }.write(&mut chunk.bytes);
@@ -269,5 +280,12 @@ pub(super) fn tell_end(
     }
     let coverage = reader.coverage();
     Operation::RingEnd { ring, coverage, how }.write(&mut chunk.bytes);
-    Ok(())
+    Ok(losses)
+}
+
+/// Tells, behind a stream's beginning, which of its losses the sink has from an earlier collector.
+pub(super) fn tell_known(chunk: &mut Chunk, ring: RingId, slot: u8, reader: &RingReader) {
+    if let Some((records, bytes)) = reader.told(slot) {
+        Operation::Known { ring, slot, records, bytes }.write(&mut chunk.bytes);
+    }
 }

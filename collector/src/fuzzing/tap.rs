@@ -165,12 +165,12 @@ impl Tap {
         let temporary = self.path.join("new.tmp");
         let file = File::options().read(true).write(true).create_new(true).open(&temporary);
         let file = file.expect("a new file");
-        let size = GEOMETRY.file_size();
-        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, size).expect("memory");
-        file.write_all_at(&page, 0).expect("memory");
         // Held by a process, as long as this one has it open.
         rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared)
             .expect("a lock");
+        let size = GEOMETRY.file_size();
+        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, size).expect("memory");
+        file.write_all_at(&page, 0).expect("memory");
         fs::rename(&temporary, &path).expect("a ring");
         let heads = [0; GEOMETRY.lanes as usize];
         self.rings.push(Ring { path, file, heads, written: 0, spoilt: false });
