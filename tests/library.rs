@@ -12,6 +12,8 @@ mod fire;
 mod lengths;
 /// A child in a pid namespace of its own.
 mod namespaces;
+/// Standard output and standard error are one object.
+mod one_stream;
 /// The reader of rings in C.
 mod reader;
 /// A change, a death, a fork of which the library is not told.

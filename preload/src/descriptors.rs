@@ -206,6 +206,37 @@ pub(crate) fn forget_range(first: u32, last: u32) {
     }
 }
 
+/// A descriptor is about to be closed: what gets its number is nothing's duplicate.
+pub(crate) fn closing(descriptor: i32) {
+    no_copy(descriptor);
+    forget(descriptor);
+}
+
+/// The same for a range of descriptors, both ends included.
+pub(crate) fn closing_range(first: u32, last: u32) {
+    for (index, word) in STDERR_COPIES.iter().enumerate() {
+        if word.load(Ordering::Relaxed) == 0 {
+            continue;
+        }
+        let start = index as u32 * 64;
+        for descriptor in (start..start + 64).filter(|number| (first..=last).contains(number)) {
+            no_copy(descriptor as i32);
+        }
+    }
+    forget_range(first, last);
+}
+
+/// Number 2 stays standard error: who opens something under that number means it.
+fn no_copy(descriptor: i32) {
+    if descriptor < 0 || descriptor == 2 || !is_stderr_copy(descriptor) {
+        return;
+    }
+    // As in `copied`.
+    if state::is_active() && state::may_call() && state::has_own_memory() {
+        set_stderr_copy(descriptor, false);
+    }
+}
+
 /// Lets every tapped class be looked up again.
 pub(crate) fn expire() {
     LOCAL_EPOCH.fetch_add(1, Ordering::Relaxed);

@@ -91,7 +91,8 @@ pub(super) fn roomy_pipe() -> (OwnedFd, OwnedFd) {
     pipe
 }
 
-fn identity(descriptor: impl AsFd) -> Recognise {
+/// How a stream that is this descriptor's is recognised.
+pub(super) fn identity(descriptor: impl AsFd) -> Recognise {
     let flags = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
     let status = statx(descriptor, "", AtFlags::EMPTY_PATH, flags).expect("the pipe's identity");
     Recognise::Object(Identity {

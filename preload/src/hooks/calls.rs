@@ -9,7 +9,7 @@ use logtap_wire::ring::SEEN_IO_URING;
 use logtap_wire::ring::writer::Part;
 
 use super::copying::{moved, spliced};
-use super::descriptors::is_duplication;
+use super::descriptors::{closes, is_duplication};
 use super::mapping::mapped;
 use super::programs::note;
 use super::write::{copied, tapped, vector};
@@ -58,7 +58,10 @@ unsafe extern "C" fn syscall(
         number::COPY_FILE_RANGE => unsafe { moved(c as i32, descriptor, b as *const i64, next) },
         number::SPLICE => spliced(c as i32, next),
         number::TEE => spliced(b as i32, next),
-        number::CLOSE => changes(descriptor),
+        number::CLOSE => {
+            descriptors::closing(descriptor);
+            changes(descriptor)
+        }
         number::DUP => {
             let result = next();
             descriptors::forget(result as i32);
@@ -82,7 +85,9 @@ unsafe extern "C" fn syscall(
             result
         }
         number::CLOSE_RANGE => {
-            descriptors::forget_range(a as u32, b as u32);
+            if closes(c as i32) {
+                descriptors::closing_range(a as u32, b as u32);
+            }
             let result = next();
             descriptors::forget_range(a as u32, b as u32);
             result

@@ -8,15 +8,15 @@
 use core::ffi::c_void;
 
 use super::{answer, original};
-use crate::descriptors::{copied, forget, forget_range};
+use crate::descriptors::{closing, closing_range, copied, forget, forget_range};
 use crate::stdio;
 use crate::syscall::{AT_FDCWD, OrIgnore as _, number, raw};
 
-macro_rules! closing {
+macro_rules! closes {
     ($($name:ident),*) => {$(
         #[cfg_attr(panic = "abort", unsafe(no_mangle))]
         unsafe extern "C" fn $name(descriptor: i32) -> i32 {
-            forget(descriptor);
+            closing(descriptor);
             let result = match original!(close: unsafe extern "C" fn(i32) -> i32) {
                 // SAFETY: the caller's arguments.
                 Some(close) => unsafe { close(descriptor) },
@@ -28,11 +28,19 @@ macro_rules! closing {
         }
     )*};
 }
-closing!(close, __close);
+closes!(close, __close);
+
+/// Whether a `close_range` closes, and does not only mark what is closed at an exec.
+pub(super) fn closes(flags: i32) -> bool {
+    const CLOSE_RANGE_CLOEXEC: i32 = 4;
+    flags & CLOSE_RANGE_CLOEXEC == 0
+}
 
 #[cfg_attr(panic = "abort", unsafe(no_mangle))]
 unsafe extern "C" fn close_range(first: u32, last: u32, flags: i32) -> i32 {
-    forget_range(first, last);
+    if closes(flags) {
+        closing_range(first, last);
+    }
     let result = match original!(close_range: unsafe extern "C" fn(u32, u32, i32) -> i32) {
         // SAFETY: the caller's arguments.
         Some(close_range) => unsafe { close_range(first, last, flags) },
@@ -47,7 +55,7 @@ unsafe extern "C" fn close_range(first: u32, last: u32, flags: i32) -> i32 {
 
 #[cfg_attr(panic = "abort", unsafe(no_mangle))]
 unsafe extern "C" fn closefrom(first: i32) {
-    forget_range(first.max(0) as u32, u32::MAX);
+    closing_range(first.max(0) as u32, u32::MAX);
     match original!(closefrom: unsafe extern "C" fn(i32)) {
         // SAFETY: the caller's arguments.
         Some(closefrom) => unsafe { closefrom(first) },
@@ -275,7 +283,11 @@ macro_rules! reopening {
             type Reopen = unsafe extern "C" fn(*const u8, *const u8, File) -> File;
             // SAFETY: the caller's arguments, here and below.
             let before = unsafe { stdio::descriptor(file) };
-            forget(before);
+            if path.is_null() {
+                forget(before);
+            } else {
+                closing(before);
+            }
             let next = original!($name: Reopen).or_else(|| original!($fallback: Reopen));
             // SAFETY: the caller's arguments.
             let file = next.map_or(core::ptr::null_mut(), |reopen| unsafe { reopen(path, mode, file) });

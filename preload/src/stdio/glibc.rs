@@ -229,7 +229,7 @@ unsafe fn close(index: usize, file: *mut u8) -> i32 {
     let next = unsafe { transmute::<usize, Close>(CLOSES[index].load(Ordering::Relaxed)) };
     // SAFETY: a FILE of glibc.
     let descriptor = unsafe { *file.add(DESCRIPTOR).cast::<i32>() };
-    descriptors::forget(descriptor);
+    descriptors::closing(descriptor);
     // SAFETY: the caller's arguments.
     let result = unsafe { next(file) };
     descriptors::forget(descriptor);

@@ -233,7 +233,7 @@ unsafe extern "C" fn close(file: *mut u8) -> i32 {
     unsafe {
         let descriptor = *field::<i32>(file, DESCRIPTOR);
         let next = transmute::<usize, Close>(PLAIN_CLOSE.load(Ordering::Relaxed));
-        descriptors::forget(descriptor);
+        descriptors::closing(descriptor);
         let result = next(file);
         descriptors::forget(descriptor);
         result
