@@ -80,6 +80,7 @@ symbols! {
     posix_spawn = "posix_spawn",
     posix_spawnp = "posix_spawnp",
     vfork = "vfork",
+    clone = "clone",
     backtrace_symbols_fd = "backtrace_symbols_fd",
     errno_location = "__errno_location",
     _exit = "_exit",

@@ -146,8 +146,8 @@ fn claim(process: u32) {
 /// The low half of a page's owner.
 const NUMBER: u64 = u32::MAX as u64;
 
-/// A child of vfork is about to write in this memory under this process's name: which proves nothing of the child's end.
-/// From now on lanes are held without a name here.
+/// A child of vfork, or of clone in the same memory, is about to write here under this process's name: which proves nothing
+/// of the child's end. From now on lanes are held without a name here.
 pub(crate) fn lend_memory() {
     if let Some(page) = process_page() {
         // Whoever claims the memory at the same moment sees the one or is undone by the other.

@@ -180,8 +180,14 @@ static void raw_clones(void) {
     static char stack[65536];
     pid_t child = clone(in_own_memory, stack + sizeof stack, SIGCHLD, NULL);
     need(child > 0 && status_of(child) == 0);
-    child = clone(in_own_memory, stack + sizeof stack, SIGCHLD | CLONE_VM | CLONE_VFORK, NULL);
+    /* With all the arguments that there are. */
+    pid_t of_parent = 0, of_child = 0;
+    int flags = SIGCHLD | CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID;
+    child = clone(in_own_memory, stack + sizeof stack, flags, NULL, &of_parent, NULL, &of_child);
     need(child > 0 && status_of(child) == 0);
+    need(of_parent == child && of_child == child);
+    errno = 0;
+    need(clone(in_own_memory, stack + sizeof stack, CLONE_SIGHAND, NULL) == -1 && errno == EINVAL);
     child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (child == 0) {
         say("a child by the system call\n");

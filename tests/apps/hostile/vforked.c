@@ -1,8 +1,9 @@
-/* A child of vfork is stopped in the middle of its write, and its parent, whose memory and name it has, is killed. A third
+/* A child of vfork, or of clone in the same memory, is stopped in the middle of its write, and its parent, whose memory and name it has, is killed. A third
    process, which shares the ring with both, then writes until the ring is full and beyond, and lets the child go on. The
-   argument says after how many instructions of its write it is stopped. */
+   arguments say how the child is made, and after how many instructions of its write it is stopped. */
 #include "situation.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -15,7 +16,7 @@ static void stops(int number) {
     if (++steps == last_step) kill(getpid(), SIGSTOP);
 }
 
-/* The number of the child of vfork, for all three. */
+/* The number of the child in its parent's memory, for all three. */
 static volatile pid_t *child;
 static char stranger[LENGTH];
 
@@ -32,6 +33,12 @@ static void in_the_child(void) {
     _exit(0);
 }
 
+static int of_clone(void *unused) {
+    (void)unused;
+    in_the_child();
+    return 97;
+}
+
 static int is_stopped(pid_t process) {
     char path[64], text[256] = "";
     snprintf(path, sizeof path, "/proc/%d/stat", process);
@@ -44,8 +51,9 @@ static int is_stopped(pid_t process) {
 }
 
 int main(int count, char **arguments) {
-    if (count < 2) return 99;
-    last_step = atol(arguments[1]);
+    if (count < 3) return 99;
+    int by_clone = strcmp(arguments[1], "clone") == 0;
+    last_step = atol(arguments[2]);
     char text[LENGTH];
     int line = 0;
     memset(text, '.', sizeof text);
@@ -65,6 +73,11 @@ int main(int count, char **arguments) {
     if (parent == 0) {
         /* It has written, and so has a name. */
         need(write(1, stranger, LENGTH) == LENGTH);
+        if (by_clone) {
+            static char stack[256 << 10] __attribute__((aligned(16)));
+            need(clone(of_clone, stack + sizeof stack, CLONE_VM | SIGCHLD, NULL) > 0);
+            for (;;) pause();
+        }
         if (vfork() == 0) in_the_child();
         _exit(97);
     }
