@@ -9,8 +9,10 @@
 //! | 408 | its body took too long |
 //! | 413 | it is larger than the limit: as sent, unpacked, or as it would be written |
 //! | 422 | there is no stream in it |
-//! | 429 | too much is in flight, or the capture has no room; with `Retry-After` |
+//! | 429 | too much is in flight, another large push is, or the capture has no room; with `Retry-After` |
 //! | 503 | the capture could not be written; with `Retry-After` |
+
+use std::borrow::Cow;
 
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
@@ -23,7 +25,7 @@ use logtap_loki::{
 use crate::body::BodyError;
 use crate::store::{Store, StoreError};
 use crate::strict::Strict;
-use crate::unpack::{Packing, Unpacker};
+use crate::unpack::{Packing, Turn, Unpacker, unpack_snappy};
 
 /// What a push may become in the capture, measured by what it may unpack to: labels are written with
 /// each line.
@@ -199,31 +201,25 @@ impl Form {
         Ok(Self { dialect, media, packing, origin, tenant })
     }
 
-    /// Takes a body apart.
-    pub(crate) fn decode(
+    /// Takes a body apart. A large one comes with its turn, which is to be held until it is stored.
+    pub(crate) fn decode<'a>(
         &self,
         body: &[u8],
-        intake: &Intake,
+        intake: &'a Intake,
         now: i64,
-    ) -> Result<Decoded, Refusal> {
+    ) -> Result<(Decoded, Option<Turn<'a>>), Refusal> {
         let unpacker = &intake.unpacker;
-        let limit = unpacker.limit();
-        let strict = intake.strict.is_some();
-        let unpacked = unpacker.unpack(self.packing, body)?;
-        let body = &*unpacked.bytes;
-        let options =
-            DecodeOptions { origin: self.origin.clone(), now, strict, max_weight: Some(limit) };
-        let mut decoded = match &self.dialect {
-            Dialect::Otlp if self.media == Media::Json => decode_otlp_json(body, &options)?,
-            Dialect::Otlp => decode_otlp(body, &options)?,
-            Dialect::Records(mapping) => decode_records(body, mapping, &options)?,
-            Dialect::Raw => decode_raw(body, &options)?,
-            Dialect::Loki => self.decode_loki(body, intake, &options)?,
+        let (usual, limit) = (unpacker.usual(), unpacker.limit());
+        let (mut decoded, turn) = match self.decode_within(body, intake, now, usual) {
+            Err(refusal) if refusal.status == StatusCode::PAYLOAD_TOO_LARGE && usual < limit => {
+                let Some(turn) = unpacker.turn() else {
+                    let text = "another large push is being stored";
+                    return Err(Refusal::later(StatusCode::TOO_MANY_REQUESTS, text, 1));
+                };
+                (self.decode_within(body, intake, now, limit)?, Some(turn))
+            }
+            outcome => (outcome?, None),
         };
-        if self.dialect == Dialect::Loki && decoded.streams == 0 {
-            let text = "error at least one valid stream is required for ingestion";
-            return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, text));
-        }
         if let (Some(label), Some(tenant)) = (&intake.tenant_label, &self.tenant) {
             for labels in &mut decoded.batch.streams {
                 match labels.binary_search_by(|(name, _)| name.cmp(label)) {
@@ -236,18 +232,48 @@ impl Form {
         if size > limit {
             return Err(DecodeError::TooLarge { size, limit }.into());
         }
+        Ok((decoded, turn))
+    }
+
+    /// Takes a body apart that unpacks to at most `limit` bytes, and whose entries and sets take at most as
+    /// much.
+    fn decode_within(
+        &self,
+        body: &[u8],
+        intake: &Intake,
+        now: i64,
+        limit: usize,
+    ) -> Result<Decoded, Refusal> {
+        let strict = intake.strict.is_some();
+        let unpacked = intake.unpacker.unpack(self.packing, body, limit)?;
+        let body = &*unpacked;
+        let options =
+            DecodeOptions { origin: self.origin.clone(), now, strict, max_weight: Some(limit) };
+        let decoded = match &self.dialect {
+            Dialect::Otlp if self.media == Media::Json => decode_otlp_json(body, &options)?,
+            Dialect::Otlp => decode_otlp(body, &options)?,
+            Dialect::Records(mapping) => decode_records(body, mapping, &options)?,
+            Dialect::Raw => decode_raw(body, &options)?,
+            Dialect::Loki => {
+                let is_unpacked = matches!(unpacked, Cow::Owned(_));
+                self.decode_loki(body, is_unpacked, limit, &options)?
+            }
+        };
+        if self.dialect == Dialect::Loki && decoded.streams == 0 {
+            let text = "error at least one valid stream is required for ingestion";
+            return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, text));
+        }
         Ok(decoded)
     }
 
     fn decode_loki(
         &self,
         body: &[u8],
-        intake: &Intake,
+        is_unpacked: bool,
+        limit: usize,
         options: &DecodeOptions,
     ) -> Result<Decoded, Refusal> {
-        let protobuf = || -> Result<Decoded, DecodeError> {
-            decode_push(&intake.unpacker.snappy(body)?.bytes, options)
-        };
+        let protobuf = || decode_push(&unpack_snappy(body, is_unpacked, limit)?, options);
         let looks_like_json = body.trim_ascii_start().first() == Some(&b'{');
         Ok(match self.media {
             Media::Json => decode_push_json(body, options)?,
@@ -294,7 +320,7 @@ fn written_size(batch: &Batch) -> u64 {
 impl Intake {
     /// Decodes and stores a push.
     pub(crate) fn take(&self, form: &Form, body: &[u8], now: i64) -> Result<Stored, Refusal> {
-        let mut decoded = form.decode(body, self, now)?;
+        let (mut decoded, _turn) = form.decode(body, self, now)?;
         let verdict = self
             .strict
             .as_ref()
@@ -333,8 +359,7 @@ mod tests {
             map.insert(*name, value.parse().unwrap());
         }
         Form::of(Dialect::Loki, &map, &intake)
-            .and_then(|form| form.decode(body, &intake, 0))
-            .map(|decoded| decoded.batch)
+            .and_then(|form| Ok(form.decode(body, &intake, 0)?.0.batch))
             .map_err(|refusal| (refusal.status.as_u16(), refusal.text))
     }
 

@@ -37,7 +37,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The largest body that is taken, as sent.
     pub max_body: usize,
-    /// The largest body that is taken, unpacked.
+    /// The largest body that is taken, unpacked. One push at a time may come near it; while it is stored,
+    /// twice as much memory is held.
     pub max_unpacked: usize,
     /// Bytes of bodies that are held at a time; what comes on top is put off with 429.
     pub max_in_flight: usize,
@@ -74,7 +75,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 3100)),
             max_body: 16 << 20,
-            max_unpacked: 256 << 20,
+            max_unpacked: 64 << 20,
             max_in_flight: 32 << 20,
             body_time: Duration::from_secs(30),
             connections: ConnectionLimits::default(),

@@ -1,14 +1,19 @@
-//! Unpacks bodies. What comes out has a limit, and only one large body is unpacked at a time.
+//! Unpacks bodies. What comes out has a limit, and there is only one large push at a time.
+//!
+//! A few kilobytes can unpack to all that the limit allows. So every push gets little memory at first, and
+//! who needs more must have the turn, which there is once, until the push is stored. Refuses to wait for
+//! it: whoever waited would keep a worker from the small pushes.
 
 use std::borrow::Cow;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use logtap_loki::{
     DecodeError, decompress_any_snappy, decompress_deflate, decompress_gzip, decompress_snappy,
     decompress_zstd, has_zlib_header,
 };
 
-/// A body that unpacks to more than this waits for its turn: that is where bombs begin.
+/// A push that takes more than this, unpacked or in memory beside its lines, is a large one: that is
+/// where bombs begin.
 const LARGE: usize = 16 << 20;
 
 /// How a body is packed, as its head says.
@@ -59,11 +64,10 @@ pub(crate) struct Unpacker {
     large: Mutex<()>,
 }
 
-/// A body unpacked, and the right to be large for as long as it is held.
+/// The right to be large, for as long as it is held.
 #[derive(Debug)]
-pub(crate) struct Unpacked<'a> {
-    pub(crate) bytes: Cow<'a, [u8]>,
-    _turn: Option<MutexGuard<'a, ()>>,
+pub(crate) struct Turn<'a> {
+    _guard: MutexGuard<'a, ()>,
 }
 
 impl Unpacker {
@@ -76,46 +80,58 @@ impl Unpacker {
         self.limit
     }
 
-    /// Unpacks what a head calls packed.
+    /// The most that a push may take that has not the turn.
+    pub(crate) fn usual(&self) -> usize {
+        self.limit.min(LARGE)
+    }
+
+    /// The turn of large pushes; none if another one has it.
+    pub(crate) fn turn(&self) -> Option<Turn<'_>> {
+        let guard = match self.large.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(Turn { _guard: guard })
+    }
+
+    /// Unpacks what a head calls packed, to at most `limit` bytes.
     pub(crate) fn unpack<'a>(
-        &'a self,
+        &self,
         packing: Packing,
         body: &'a [u8],
-    ) -> Result<Unpacked<'a>, DecodeError> {
-        match packing {
-            Packing::None => Ok(Unpacked { bytes: Cow::Borrowed(body), _turn: None }),
-            Packing::Gzip => self.limited(|limit| decompress_gzip(body, limit)),
+        limit: usize,
+    ) -> Result<Cow<'a, [u8]>, DecodeError> {
+        let unpacked = match packing {
+            Packing::None => return Ok(Cow::Borrowed(body)),
+            Packing::Gzip => decompress_gzip(body, limit),
             Packing::Deflate if self.strict && has_zlib_header(body) => Err(DecodeError::Empty),
-            Packing::Deflate => self.limited(|limit| decompress_deflate(body, limit)),
-            Packing::Zstd => self.limited(|limit| decompress_zstd(body, limit)),
-            Packing::Snappy => match self.limited(|limit| decompress_any_snappy(body, limit)) {
+            Packing::Deflate => decompress_deflate(body, limit),
+            Packing::Zstd => decompress_zstd(body, limit),
+            Packing::Snappy => match decompress_any_snappy(body, limit) {
                 // Who names it and does not use it is understood, as with Loki.
-                Err(DecodeError::Snappy(_)) => {
-                    Ok(Unpacked { bytes: Cow::Borrowed(body), _turn: None })
-                }
+                Err(DecodeError::Snappy(_)) => return Ok(Cow::Borrowed(body)),
                 outcome => outcome,
             },
-        }
+        };
+        unpacked.map(Cow::Owned)
     }
+}
 
-    /// Unpacks snappy's block format.
-    pub(crate) fn snappy<'a>(&'a self, body: &[u8]) -> Result<Unpacked<'a>, DecodeError> {
-        self.limited(|limit| decompress_snappy(body, limit))
-    }
-
-    fn limited<'a>(
-        &'a self,
-        unpack: impl Fn(usize) -> Result<Vec<u8>, DecodeError>,
-    ) -> Result<Unpacked<'a>, DecodeError> {
-        match unpack(self.limit.min(LARGE)) {
-            Err(DecodeError::TooLarge { .. }) if self.limit > LARGE => {
-                let turn = self.large.lock().unwrap_or_else(PoisonError::into_inner);
-                let bytes = unpack(self.limit)?;
-                Ok(Unpacked { bytes: Cow::Owned(bytes), _turn: Some(turn) })
-            }
-            outcome => Ok(Unpacked { bytes: Cow::Owned(outcome?), _turn: None }),
+/// Unpacks snappy's block format out of a body that was perhaps unpacked itself (`is_unpacked`): with both
+/// together, a push holds at most `limit` bytes.
+pub(crate) fn unpack_snappy(
+    body: &[u8],
+    is_unpacked: bool,
+    limit: usize,
+) -> Result<Vec<u8>, DecodeError> {
+    let held = if is_unpacked { body.len() } else { 0 };
+    decompress_snappy(body, limit.saturating_sub(held)).map_err(|error| match error {
+        DecodeError::TooLarge { size, .. } => {
+            DecodeError::TooLarge { size: size + held as u64, limit: limit as u64 }
         }
-    }
+        other => other,
+    })
 }
 
 #[cfg(test)]
@@ -124,25 +140,33 @@ mod tests {
     use logtap_loki::{compress_gzip, compress_snappy};
 
     #[test]
-    fn large_bodies_are_unpacked_one_after_the_other() {
+    fn there_is_one_turn_and_it_is_given_back() {
         let unpacker = Unpacker::new(LARGE + 10, false);
-        let large = compress_gzip(&vec![b' '; LARGE + 1]);
-        let first = unpacker.unpack(Packing::Gzip, &large).unwrap();
-        assert_eq!(first.bytes.len(), LARGE + 1);
-        assert!(unpacker.large.try_lock().is_err());
-        let small = compress_gzip(b"small");
-        assert_eq!(&*unpacker.unpack(Packing::Gzip, &small).unwrap().bytes, b"small");
-        drop(first);
-        assert!(unpacker.large.try_lock().is_ok());
-        let too_large = compress_snappy(&vec![b' '; LARGE + 11]);
-        let error = unpacker.snappy(&too_large).unwrap_err();
-        assert!(matches!(error, DecodeError::TooLarge { .. }), "{error}");
+        let turn = unpacker.turn();
+        assert!(turn.is_some() && unpacker.turn().is_none());
+        drop(turn);
+        assert!(unpacker.turn().is_some());
+        assert_eq!((unpacker.usual(), Unpacker::new(10, false).usual()), (LARGE, 10));
+    }
+
+    #[test]
+    fn layers_share_a_limit() {
+        let inner = compress_snappy(&[b' '; 10_000]);
+        let unpacker = Unpacker::new(100_000, false);
+        let packed = compress_gzip(&inner);
+        let outer = unpacker.unpack(Packing::Gzip, &packed, 100_000).unwrap();
+        let all = 10_000 + inner.len();
+        assert_eq!(unpack_snappy(&outer, true, all).unwrap().len(), 10_000);
+        let error = unpack_snappy(&outer, true, all - 1).unwrap_err();
+        let (size, limit) = (all as u64, all as u64 - 1);
+        assert_eq!(error, DecodeError::TooLarge { size, limit });
+        assert_eq!(unpack_snappy(&inner, false, 10_000).unwrap().len(), 10_000);
     }
 
     #[test]
     fn what_is_called_snappy_and_is_plain_is_taken_plain() {
         let unpacker = Unpacker::new(1_000, false);
-        let unpack = |body: &[u8]| unpacker.unpack(Packing::Snappy, body).unwrap().bytes.to_vec();
+        let unpack = |body: &[u8]| unpacker.unpack(Packing::Snappy, body, 1_000).unwrap().to_vec();
         assert_eq!(unpack(&compress_snappy(b"{}")), b"{}");
         assert_eq!(unpack(b"{\"resourceLogs\":[]}"), b"{\"resourceLogs\":[]}");
     }

@@ -189,6 +189,9 @@ fn bombs_do_not_go_off() {
     let zstd = zstd::encode_all(&blanks[..], 1).unwrap();
     let snappy = compress_snappy(&blanks);
     let twice = compress_gzip(&snappy);
+    // Large outside and larger inside.
+    let size = [0x80, 0x80, 0x80, 0x0c]; // 24 MB
+    let large_twice = compress_gzip(&[&size[..], &vec![0; 17 << 20]].concat());
     // A bomb that is all entries, and one that is all labels.
     let entries = format!("{{\"streams\":[{{\"values\":[{}[]]}}]}}", "[],".repeat(5_000_000));
     let entries = compress_gzip(entries.as_bytes());
@@ -204,6 +207,7 @@ fn bombs_do_not_go_off() {
         ("zstd", JSON, "zstd", &zstd),
         ("snappy", PROTOBUF, "snappy", &snappy),
         ("snappy in gzip", PROTOBUF, "gzip", &twice),
+        ("large snappy in gzip", PROTOBUF, "gzip", &large_twice),
         ("entries", JSON, "gzip", &entries),
         ("labels", JSON, "gzip", &labels),
     ] {
@@ -211,7 +215,7 @@ fn bombs_do_not_go_off() {
         let (status, _, text) = receiver.push(&headers, body);
         assert_eq!(status, 413, "{name}: {text}");
     }
-    assert_eq!(metric(&receiver, "logtap_pushes_total{outcome=\"too_large\"}"), 6);
+    assert_eq!(metric(&receiver, "logtap_pushes_total{outcome=\"too_large\"}"), 7);
     assert_eq!(receiver.push(JSON, json("still here").as_bytes()).0, 204);
     assert_eq!(receiver.text().lines().count(), 1);
 }

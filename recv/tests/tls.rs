@@ -140,5 +140,10 @@ fn clients_can_be_asked_for_a_certificate() {
     let (certificate, key) = (path("tls.crt"), path("tls.key"));
     let stranger = Some((certificate.as_path(), key.as_path()));
     assert!(ask(&receiver, &servers, stranger, &push()).is_err());
+    // A root is no client, although it is known.
+    let root_key = path("clients.key");
+    fs::write(&root_key, clients.0.key().serialize_pem()).unwrap();
+    let root = path("clients.crt");
+    assert!(ask(&receiver, &servers, Some((&root, &root_key)), &push()).is_err());
     assert_eq!(receiver.text().lines().count(), 1);
 }

@@ -63,7 +63,7 @@ pub(crate) struct RecvArgs {
     #[arg(long, value_name = "SIZE", default_value = "16MB", value_parser = read::size)]
     max_body: u64,
     /// Largest body of one push when it is unpacked
-    #[arg(long, value_name = "SIZE", default_value = "256MB", value_parser = read::size)]
+    #[arg(long, value_name = "SIZE", default_value = "64MB", value_parser = read::size)]
     max_unpacked: u64,
     /// Bodies held in memory at a time; senders beyond it are put off with 429
     #[arg(long, value_name = "SIZE", default_value = "32MB", value_parser = read::size)]

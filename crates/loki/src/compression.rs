@@ -89,9 +89,7 @@ pub fn decompress_zstd(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeErro
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
-    let mut out = Vec::new();
-    decoder.take((limit as u64).saturating_add(1)).read_to_end(&mut out).map_err(failed)?;
-    at_most(out, limit)
+    at_most(read_up_to(decoder, limit).map_err(failed)?, limit)
 }
 
 /// The largest window of zstd's usual levels, as a power of two, and the largest that its tools take.
@@ -101,13 +99,26 @@ const USUAL_WINDOW: u32 = 23;
 const MAX_WINDOW: u32 = 27;
 
 fn read_limited(from: impl std::io::Read, limit: usize) -> Result<Vec<u8>, DecodeError> {
-    let mut out = Vec::new();
-    let more_than_limit = (limit as u64).saturating_add(1);
-    from.take(more_than_limit)
-        .read_to_end(&mut out)
-        .map_err(|error| DecodeError::Gzip(error.to_string()))?;
+    let out = read_up_to(from, limit).map_err(|error| DecodeError::Gzip(error.to_string()))?;
     at_most(out, limit)
 }
+
+/// Reads all, or one byte more than the limit, into memory that is never larger than that.
+fn read_up_to(mut from: impl std::io::Read, limit: usize) -> std::io::Result<Vec<u8>> {
+    let most = limit.saturating_add(1);
+    let mut out = Vec::new();
+    while out.len() < most {
+        let room = out.len().max(FIRST_ROOM).min(most - out.len());
+        out.reserve_exact(room);
+        if from.by_ref().take(room as u64).read_to_end(&mut out)? < room {
+            break;
+        }
+    }
+    Ok(out)
+}
+
+/// What is made room for at first; then it doubles, up to the limit.
+const FIRST_ROOM: usize = 32 << 10;
 
 fn at_most(out: Vec<u8>, limit: usize) -> Result<Vec<u8>, DecodeError> {
     if out.len() > limit {
@@ -173,6 +184,16 @@ mod tests {
         for bytes in [&b""[..], b"{}", &packed[..packed.len() - 1]] {
             assert!(decompress_zstd(bytes, 100_000).is_err());
         }
+    }
+
+    #[test]
+    fn unpacking_never_has_more_memory_than_the_limit() {
+        let text = vec![b' '; 1_000_000];
+        for limit in [1_000_000, 1_000_001, 1_300_000] {
+            let out = decompress_gzip(&compress_gzip(&text), limit).unwrap();
+            assert!(out == text && out.capacity() <= limit + 1, "{limit}: {}", out.capacity());
+        }
+        assert!(decompress_gzip(&compress_gzip(&text), 999_999).is_err());
     }
 
     #[test]

@@ -26,6 +26,12 @@ pub struct Decoded {
 /// What a label or metadata set takes in memory beside its text, about.
 const SET_WEIGHT: usize = 160;
 
+/// What a pair takes beside its text, about.
+const PAIR_WEIGHT: usize = 64;
+
+/// A set with less text than this is taken apart before it is weighed.
+const LARGE_SET: usize = 64 << 10;
+
 /// What decoding a push needs to know beside its bytes.
 #[derive(Clone, Debug, Default)]
 pub struct DecodeOptions {
@@ -55,12 +61,28 @@ impl Decoded {
     ) -> Result<(), DecodeError> {
         self.batch.push(stream, timestamp, metadata, line);
         self.weight += size_of::<Entry>();
-        match options.max_weight {
-            Some(limit) if self.weight > limit => {
-                Err(DecodeError::TooLarge { size: self.weight as u64, limit: limit as u64 })
-            }
-            _ => Ok(()),
-        }
+        self.check_weight(options)
+    }
+
+    /// Appends a line that is at the end of the batch's text already, from `start` on.
+    #[inline]
+    pub(crate) fn push_written(
+        &mut self,
+        options: &DecodeOptions,
+        (stream, timestamp, metadata): (u32, i64, u32),
+        start: usize,
+    ) -> Result<(), DecodeError> {
+        let length = (self.batch.text.len() - start) as u32;
+        let start = start as u32;
+        self.batch.entries.push(Entry { timestamp, stream, metadata, start, length });
+        self.weight += size_of::<Entry>();
+        self.check_weight(options)
+    }
+
+    /// Whether all that was kept so far is within the limit. To be asked after what has no line too.
+    #[inline]
+    pub(crate) fn check_weight(&self, options: &DecodeOptions) -> Result<(), DecodeError> {
+        within(self.weight, options)
     }
 
     /// Adds a stream, which is new.
@@ -115,8 +137,31 @@ impl Decoded {
 }
 
 fn weight(pairs: &Pairs) -> usize {
-    let text: usize = pairs.iter().map(|(name, value)| 64 + name.len() + value.len()).sum();
+    let text: usize =
+        pairs.iter().map(|(name, value)| PAIR_WEIGHT + name.len() + value.len()).sum();
     SET_WEIGHT + text
+}
+
+fn within(weight: usize, options: &DecodeOptions) -> Result<(), DecodeError> {
+    match options.max_weight {
+        Some(limit) if weight > limit => {
+            Err(DecodeError::TooLarge { size: weight as u64, limit: limit as u64 })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a set of labels or metadata before it is taken apart if its pairs would take more memory than
+/// there may be: of empty ones, a text holds very many. `between` is what is in each of them.
+pub(crate) fn check_set(
+    text: &[u8],
+    between: u8,
+    options: &DecodeOptions,
+) -> Result<(), DecodeError> {
+    if text.len() < LARGE_SET {
+        return Ok(());
+    }
+    within(memchr::memchr_iter(between, text).count() * PAIR_WEIGHT, options)
 }
 
 /// Pairs in order, of which the last one of a name counts. Takes no longer for very many of them.
@@ -160,5 +205,50 @@ impl Decoded {
             (labels, entry.timestamp, metadata, line)
         };
         batch.entries.iter().map(line).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{decode_push, decode_push_json};
+
+    fn options(max_weight: usize) -> DecodeOptions {
+        DecodeOptions { max_weight: Some(max_weight), ..DecodeOptions::default() }
+    }
+
+    #[test]
+    fn streams_without_entries_have_a_limit_too() {
+        let streams: Vec<String> =
+            (0..5_000).map(|number| format!("{{\"stream\":{{\"a\":\"{number}\"}}}}")).collect();
+        let text = format!("{{\"streams\":[{}]}}", streams.join(","));
+        assert_eq!(decode_push_json(text.as_bytes(), &options(2 << 20)).unwrap().streams, 5_000);
+        let error = decode_push_json(text.as_bytes(), &options(1 << 20)).unwrap_err();
+        assert!(matches!(error, DecodeError::TooLarge { .. }), "{error}");
+
+        let mut protobuf = Vec::new();
+        for number in 0..5_000 {
+            let labels = format!("{{a=\"{number:04}\"}}");
+            let stream = [&[10, labels.len() as u8][..], labels.as_bytes()].concat();
+            protobuf.extend_from_slice(&[&[10, stream.len() as u8][..], &stream].concat());
+        }
+        assert_eq!(decode_push(&protobuf, &options(2 << 20)).unwrap().streams, 5_000);
+        let error = decode_push(&protobuf, &options(1 << 20)).unwrap_err();
+        assert!(matches!(error, DecodeError::TooLarge { .. }), "{error}");
+    }
+
+    #[test]
+    fn sets_of_very_many_pairs_are_refused_before_they_are_made() {
+        let text = "a:,".repeat(30_000);
+        let weight = 30_000 * PAIR_WEIGHT;
+        assert_eq!(check_set(text.as_bytes(), b':', &options(weight)), Ok(()));
+        let error = check_set(text.as_bytes(), b':', &options(weight - 1)).unwrap_err();
+        let (size, limit) = (weight as u64, weight as u64 - 1);
+        assert_eq!(error, DecodeError::TooLarge { size, limit });
+        assert_eq!(
+            check_set(&text.as_bytes()[..100], b':', &options(1)),
+            Ok(()),
+            "looked at later"
+        );
     }
 }

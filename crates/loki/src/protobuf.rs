@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 
 use crate::batch::{Batch, Entry, Labels, Pairs};
-use crate::decoded::{DecodeOptions, Decoded, INVALID, sorted};
+use crate::decoded::{DecodeOptions, Decoded, INVALID, check_set, sorted};
 use crate::error::DecodeError;
 use crate::labels::{parse_labels, print_labels};
 
@@ -124,7 +124,7 @@ pub fn decode_push(body: &[u8], options: &DecodeOptions) -> Result<Decoded, Deco
         metadata: HashMap::new(),
         kept_texts: HashMap::new(),
     };
-    decoder.out.batch.text.reserve(body.len());
+    decoder.out.batch.text.reserve_exact(body.len());
     let mut fields = Fields::of(body);
     while let Some((field, value)) = fields.next(decoder.start)? {
         if let (1, Value::Bytes(stream)) = (field, value) {
@@ -178,13 +178,15 @@ impl<'a> Decoder<'a> {
                 self.entry(entry, parsed, labels)?;
             }
         }
-        Ok(())
+        // A stream without entries is kept too.
+        self.out.check_weight(self.options)
     }
 
     fn labels(&mut self, text: &'a [u8]) -> Result<Parsed, DecodeError> {
         if let Some(known) = self.streams.get(text) {
             return Ok(*known);
         }
+        check_set(text, b'=', self.options)?;
         let labels = match std::str::from_utf8(text).map(parse_labels) {
             Ok(Ok(labels)) => Some(labels),
             Ok(Err(error)) if self.options.strict => {
@@ -267,6 +269,8 @@ impl<'a> Decoder<'a> {
         if let Some(known) = self.metadata.get(body) {
             return Ok(*known);
         }
+        // Each pair begins with the number of its field.
+        check_set(body, 3 << 3 | LENGTH as u8, self.options)?;
         let mut pairs = Pairs::new();
         let mut fields = Fields::of(body);
         while let Some((field, value)) = fields.next(self.start)? {

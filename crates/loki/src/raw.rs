@@ -4,7 +4,8 @@
 //! {"ts":"2024-01-15T10:19:59.001Z","labels":{"app":"web"},"msg":"text","meta":{"pid":"12"},"raw":"/w=="}
 //! ```
 //! All but `msg` may be missing, `raw` stands for a line that is not UTF-8, and what else an object has
-//! is passed over. An entry without a time, or with the zero time, gets the present one.
+//! is passed over. An entry without a time, or with the zero time, gets the present one. What cannot be read
+//! is kept, and its entry marked.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,8 +13,9 @@ use base64::engine::general_purpose::STANDARD;
 use crate::batch::Pairs;
 use crate::decoded::{DecodeOptions, Decoded, INVALID, set, sorted};
 use crate::error::DecodeError;
+use crate::escape::push_unescaped;
 use crate::json::objects::{
-    Item, Layout, Member, bytes_of, each_object, inside, members_of, name_of, text_of,
+    Item, Layout, Member, each_object, inside, members_of, name_of, text_of,
 };
 use crate::moment::rfc3339;
 
@@ -60,17 +62,40 @@ fn entry(
                     set(&mut metadata, "labels", &text_of(value));
                 }
             }
-        } else if is("meta") {
-            let pairs = pairs(&members_of(value).unwrap_or_default());
-            metadata = sorted(metadata.into_iter().chain(pairs).collect());
-        } else if is("msg") && !null {
-            if value.first() != Some(&b'"') {
-                wrong = Some("entry");
+        } else if is("meta") && !null {
+            match members_of(value) {
+                Some(members) => {
+                    let pairs = pairs(&members);
+                    metadata = sorted(metadata.into_iter().chain(pairs).collect());
+                }
+                None => {
+                    wrong = Some("metadata");
+                    set(&mut metadata, "metadata", &text_of(value));
+                }
             }
-            line = Some(bytes_of(value));
-        } else if is("raw") {
+        } else if is("msg") && !null {
+            line = Some(*value);
+        } else if is("raw") && !null {
             exact = STANDARD.decode(inside(value)).ok();
+            if exact.is_none() {
+                wrong = Some("entry");
+                set(&mut metadata, "raw", &text_of(value));
+            }
         }
+    }
+    let start = out.batch.text.len();
+    match (exact, line) {
+        (Some(exact), _) => out.batch.text.extend_from_slice(&exact),
+        (None, Some(line)) => {
+            let is_text = line.first() == Some(&b'"')
+                && push_unescaped(&mut out.batch.text, inside(line)).is_some();
+            if !is_text {
+                wrong = Some("entry");
+                out.batch.text.truncate(start);
+                out.batch.text.extend_from_slice(inside(line));
+            }
+        }
+        (None, None) => {}
     }
     labels.retain(|(_, value)| !value.is_empty());
     if let Some(wrong) = if time.is_none() { Some("timestamp") } else { wrong } {
@@ -80,8 +105,7 @@ fn entry(
     out.streams += 1;
     let stream = out.stream(labels);
     let metadata = out.metadata(metadata);
-    let line = exact.or(line).unwrap_or_default();
-    out.push(options, (stream, time.unwrap_or(options.now), metadata), &line)
+    out.push_written(options, (stream, time.unwrap_or(options.now), metadata), start)
 }
 
 fn pairs(members: &[Member<'_>]) -> Pairs {
@@ -138,6 +162,29 @@ mod tests {
         assert_eq!(lines[3], (invalid("entry"), 99, kept, "8".to_owned()));
         assert_eq!(lines[4], (invalid("entry"), 99, vec![], "{\"msg\":\"cut".to_owned()));
         assert_eq!(lines.len(), 5);
+    }
+
+    #[test]
+    fn what_cannot_be_read_of_an_entry_is_kept_and_marked() {
+        for (text, what, kept, line) in [
+            (r#"{"msg":"a\qb"}"#, "entry", vec![], r"a\qb"),
+            (r#"{"msg":"a","raw":"?"}"#, "entry", vec![pair("raw", "?")], "a"),
+            (r#"{"msg":"a","meta":7}"#, "metadata", vec![pair("metadata", "7")], "a"),
+        ] {
+            let (lines, invalid) = read(text);
+            let labels = vec![pair(INVALID, what)];
+            assert_eq!((lines, invalid), (vec![(labels, 99, kept, line.to_owned())], 1), "{text}");
+        }
+        assert_eq!(read(r#"{"msg":"a","meta":null,"raw":null}"#).1, 0);
+    }
+
+    #[test]
+    fn an_object_of_very_many_members_is_kept_as_text() {
+        let text = |members: usize| format!("{{\"msg\":\"a\"{}}}", ",\"x\":1".repeat(members));
+        assert_eq!(read(&text(65_535)).0[0].3, "a");
+        let (lines, invalid) = read(&text(65_536));
+        assert_eq!((lines.len(), invalid), (1, 1));
+        assert!(lines[0].3 == text(65_536));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use super::objects::{inside, unescaped};
 use super::scanner::{Scanner, shift};
 use crate::batch::Pairs;
-use crate::decoded::{DecodeOptions, Decoded, INVALID, set, sorted};
+use crate::decoded::{DecodeOptions, Decoded, INVALID, check_set, set, sorted};
 use crate::error::DecodeError;
 use crate::escape::push_unescaped;
 use crate::labels::{is_plain_name, parse_labels};
@@ -39,9 +39,9 @@ pub fn decode_push_json(body: &[u8], options: &DecodeOptions) -> Result<Decoded,
         streams: HashMap::new(),
         metadata: HashMap::new(),
         kept_texts: HashMap::new(),
-        line: Vec::new(),
+        line: 0,
     };
-    decoder.out.batch.text.reserve(body.len());
+    decoder.out.batch.text.reserve_exact(body.len());
     scanner.object(|scanner, name| match name {
         b"streams" => scanner.array(|scanner| decoder.stream(scanner)),
         _ => scanner.value().map(drop),
@@ -58,7 +58,8 @@ struct Decoder<'a> {
     metadata: HashMap<&'a [u8], (u32, bool)>,
     /// A stream of invalid labels and metadata, to that metadata with the labels' text.
     kept_texts: HashMap<(u32, u32), u32>,
-    line: Vec<u8>,
+    /// Where the line of the present entry begins in the text of all.
+    line: usize,
 }
 
 /// A stream that entries go to.
@@ -104,6 +105,8 @@ impl<'a> Decoder<'a> {
             }
             Ok(())
         })?;
+        // A stream without entries is kept too.
+        self.out.check_weight(self.options)?;
         if labels.is_none() || !waiting.is_empty() {
             let labels = match labels {
                 Some(labels) => labels,
@@ -122,6 +125,8 @@ impl<'a> Decoder<'a> {
         if let Some(known) = self.streams.get(text) {
             return Ok(*known);
         }
+        let between = if text.first() == Some(&b'"') { b'=' } else { b':' };
+        check_set(text, between, self.options)?;
         let (labels, valid) = match text.first() {
             Some(b'"') => {
                 let (plain, whole) = unescaped(inside(text));
@@ -162,7 +167,7 @@ impl<'a> Decoder<'a> {
         scanner: &mut Scanner<'a>,
         labels: Labelled<'a>,
     ) -> Result<(), DecodeError> {
-        self.line.clear();
+        self.line = self.out.batch.text.len();
         let draft = match scanner.peek() {
             Some(b'n') => return scanner.value().map(drop),
             Some(b'[') => self.listed(scanner)?,
@@ -173,7 +178,7 @@ impl<'a> Decoder<'a> {
             _ if self.options.strict => return Err(scanner.error("expected an array")),
             _ => {
                 let text = scanner.value()?;
-                self.line.extend_from_slice(text);
+                self.set_line(text);
                 Draft { time: Some(self.options.now), metadata: 0, wrong: Some("entry") }
             }
         };
@@ -240,8 +245,7 @@ impl<'a> Decoder<'a> {
         if !known {
             // An object of some other kind: all of it is the line.
             whole = scanner.text_from(start);
-            self.line.clear();
-            self.line.extend_from_slice(whole);
+            self.set_line(whole);
         }
         let text = inside(time);
         draft.time = rfc3339(text).or_else(|| nanoseconds(text));
@@ -263,23 +267,33 @@ impl<'a> Decoder<'a> {
             if self.options.strict {
                 return Err(scanner.error("expected a string"));
             }
-            self.line.extend_from_slice(value);
+            self.set_line(value);
             draft.wrong = Some("entry");
-        } else if push_unescaped(&mut self.line, inside(value)).is_none() {
+            return Ok(());
+        }
+        // Of a name that comes twice, the last one counts.
+        self.out.batch.text.truncate(self.line);
+        if push_unescaped(&mut self.out.batch.text, inside(value)).is_none() {
             if self.options.strict {
                 return Err(scanner.error("broken escape"));
             }
-            self.line.clear();
-            self.line.extend_from_slice(inside(value));
+            self.set_line(inside(value));
             draft.wrong = Some("entry");
         }
         Ok(())
+    }
+
+    /// Makes this the line of the present entry.
+    fn set_line(&mut self, line: &[u8]) {
+        self.out.batch.text.truncate(self.line);
+        self.out.batch.text.extend_from_slice(line);
     }
 
     fn metadata(&mut self, value: &'a [u8], draft: &mut Draft) -> Result<(), DecodeError> {
         let (index, whole) = match self.metadata.get(value) {
             Some(known) => *known,
             None => {
+                check_set(value, b':', self.options)?;
                 let Object { pairs, whole, texts } = object(value)?;
                 if self.options.strict && !(whole && texts) {
                     let text = "structured metadata must be an object of strings";
@@ -298,6 +312,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn metadata_list(&mut self, value: &'a [u8], draft: &mut Draft) -> Result<(), DecodeError> {
+        check_set(value, b'{', self.options)?;
         let mut pairs = Pairs::new();
         let mut all = true;
         Scanner::new(value).array(|scanner| {
@@ -346,7 +361,7 @@ impl<'a> Decoder<'a> {
         }
         self.out.invalid += u64::from(wrong.is_some() || labels.invalid.is_some());
         let time = time.unwrap_or(self.options.now);
-        self.out.push(self.options, (stream, time, metadata), &self.line)
+        self.out.push_written(self.options, (stream, time, metadata), self.line)
     }
 }
 

@@ -78,11 +78,18 @@ fn members<'a>(scanner: &mut Scanner<'a>) -> Result<Vec<Member<'a>>, DecodeError
         return Err(scanner.error("expected an object"));
     }
     scanner.object(|scanner, name| {
+        // One object of nothing but members would take many times the memory of its text.
+        if members.len() == MAX_MEMBERS {
+            return Err(scanner.error("too many members in one object"));
+        }
         members.push((name, scanner.value()?));
         Ok(())
     })?;
     Ok(members)
 }
+
+/// More members than this are not looked at: the object is kept as text then.
+const MAX_MEMBERS: usize = 1 << 16;
 
 /// The members of an object that is a value; none if it is not one.
 pub(crate) fn members_of(value: &[u8]) -> Option<Vec<Member<'_>>> {
