@@ -2,7 +2,8 @@
 //!
 //! Each address has a queue and a task of its own, so that one that is slow or gone delays no other and
 //! never the receiver. A notice is tried again after network failures, 429 and 5xx; what is given up is
-//! counted and logged. At the end the queues get a bounded time to empty: the stop event arrives.
+//! counted and logged. Refuses to follow a redirect that would turn it into a question without a body, and to
+//! take the answer to that for a delivery. At the end the queues get a bounded time to empty: the stop event arrives.
 //!
 //! A body may be signed: `X-Logtap-Signature: sha256=` and the HMAC-SHA256 of the body in hex.
 
@@ -16,6 +17,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
 use ring::hmac;
 use tokio::sync::{mpsc, oneshot};
@@ -33,6 +35,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How long one attempt may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// How many redirects are followed.
+const REDIRECTS: usize = 5;
 const SIGNATURE: &str = "x-logtap-signature";
 
 /// Where notices go, which, and how they say whose they are.
@@ -224,6 +228,7 @@ fn hooks(options: &WebhookOptions) -> Result<Vec<Hook>, WebhookError> {
         let mut client = Client::builder()
             .user_agent(concat!("logtap/", env!("CARGO_PKG_VERSION")))
             .timeout(TIMEOUT)
+            .redirect(with_the_body())
             .pool_max_idle_per_host(1);
         if url.scheme() == "http" {
             // An image without certificates can still notify without TLS.
@@ -233,6 +238,18 @@ fn hooks(options: &WebhookOptions) -> Result<Vec<Hook>, WebhookError> {
         Ok(Hook { client, url, authorization: authorization.clone(), key: key.clone() })
     };
     options.urls.iter().map(hook).collect()
+}
+
+/// Follows redirects that keep the body. After 301 to 303 the next request would be a GET.
+fn with_the_body() -> Policy {
+    Policy::custom(|attempt| {
+        let keeps = [StatusCode::TEMPORARY_REDIRECT, StatusCode::PERMANENT_REDIRECT];
+        if keeps.contains(&attempt.status()) && attempt.previous().len() <= REDIRECTS {
+            attempt.follow()
+        } else {
+            attempt.stop()
+        }
+    })
 }
 
 /// Runs all tasks until they have nothing left, or until the time given at the end is over.
@@ -333,9 +350,16 @@ fn signature(key: &hmac::Key, body: &[u8]) -> String {
     text
 }
 
-/// An address without what may be secret in it.
+/// An address without what may be secret in it: of a path, only how it begins, for some services' paths are
+/// their passwords.
 fn shown(url: &Url) -> String {
-    format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+    let (first, rest) = match url.path().trim_start_matches('/').split_once('/') {
+        Some((first, _)) => (first, "/..."),
+        None => (url.path().trim_start_matches('/'), ""),
+    };
+    format!("{}://{host}{port}/{first}{rest}", url.scheme())
 }
 
 #[cfg(test)]
@@ -425,6 +449,40 @@ mod tests {
         let head = seen_rx.recv().unwrap().0;
         assert!(head.to_ascii_lowercase().contains("authorization: bearer a:b"), "{head}");
         assert!(seen_rx.recv().is_err());
+    }
+
+    #[test]
+    fn only_redirects_that_keep_the_body_are_followed() {
+        for (answers, delivered) in [
+            (&["302 Found\r\nLocation: /elsewhere", "200 OK"], 0),
+            (&["307 Temporary Redirect\r\nLocation: /elsewhere", "200 OK"], 1),
+        ] {
+            let (url, seen_rx) = server(answers);
+            let options = WebhookOptions { urls: vec![url], ..WebhookOptions::default() };
+            let webhooks = Webhooks::start(options).unwrap();
+            webhooks.send(&notice(EventKind::Stop));
+            let given_up = 1 - delivered;
+            assert_eq!(webhooks.finish(LONG), Deliveries { delivered, given_up });
+            let first = seen_rx.recv().unwrap();
+            if delivered > 0 {
+                let (head, body) = seen_rx.recv().unwrap();
+                assert!(head.starts_with("POST /elsewhere ") && body == first.1, "{head}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_shown_of_an_address_is_no_secret() {
+        for (url, expected) in [
+            (
+                "https://me:word@hooks.example/services/T0/XYZ?key=1",
+                "https://hooks.example/services/...",
+            ),
+            ("http://h:8080/hook#x", "http://h:8080/hook"),
+            ("http://[::1]/", "http://[::1]/"),
+        ] {
+            assert_eq!(shown(&Url::parse(url).unwrap()), expected);
+        }
     }
 
     #[test]
