@@ -10,7 +10,8 @@ use logtap_wire::identity::{Identity, Recognise, Streams};
 use logtap_wire::record::{FLAG_NOTE, RecordHeader, Records};
 use logtap_wire::ring::lane::Seen;
 use logtap_wire::ring::{
-    ARENA_OFFSET, DATA_OFFSET, Geometry, RingInfo, STREAMS_OFFSET, SlotInfo, TAIL_OFFSET,
+    ARENA_OFFSET, DATA_OFFSET, Geometry, OWNER_OFFSET, PENDING_OFFSET, Pending, RingInfo,
+    STREAMS_OFFSET, SlotInfo, TAIL_OFFSET,
 };
 use rustix::fs::{AtFlags, StatxFlags, statx};
 
@@ -28,6 +29,8 @@ pub(super) struct Drained {
     pub(super) records: Vec<Record>,
     /// Lanes that somebody holds.
     pub(super) held: usize,
+    /// Those of them whose holder has said who it is. Killed an instruction earlier it has not, and nobody takes the lane back.
+    pub(super) held_by_name: usize,
     /// Records that the writers counted as lost.
     pub(super) lost: u64,
 }
@@ -111,6 +114,9 @@ fn read_ring(bytes: &[u8], drained: &mut Drained) {
         let at = Geometry::lane_offset(lane);
         let word = Seen::from_raw(long(at));
         drained.held += usize::from(word.is_locked());
+        let has_said = Pending::from_word(long(at + PENDING_OFFSET)).is_at(word.head());
+        let has_name = bytes[at + OWNER_OFFSET..][..4] != [0; 4];
+        drained.held_by_name += usize::from(word.is_locked() && has_said && has_name);
         let data = &bytes[info.geometry.data_offset(lane) as usize..][..lane_size as usize];
         let copy: Vec<u8> = (long(at + TAIL_OFFSET)..word.head())
             .map(|position| data[(position % lane_size) as usize])
