@@ -1,18 +1,16 @@
-//! Clients that are compiled: of Loki's own people promtail's, its canary and loki-client-go, and
+//! Clients that are compiled: loki-client-go, which is promtail's client as a library, and
 //! tracing-loki. Everything that they say of a line is compared: its time to the nanosecond, its
 //! labels, its metadata, its bytes. Refuses to build them: `.ci/install` does that.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{LINES, Receiver, ask, metric, sent, time};
+use super::{LINES, Receiver, sent, time};
 use crate::support::capture::Line;
 use crate::support::difference::{Order, difference};
 use crate::support::machine::{clients, skip};
-use crate::support::running::{Service, free_port};
 use crate::support::workspace::command;
 
 /// Every fifth push is put off, every fifth fails.
@@ -55,11 +53,11 @@ fn pairs(map: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
     map.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
-/// The line of promtail's client: some hold bytes that are no text, some are long, some empty.
-fn promtail_line(number: usize) -> Vec<u8> {
+/// The line of loki-client-go: some are long, some empty, and in protobuf some hold bytes that are not text.
+fn loki_client_go_line(number: usize, form: &str) -> Vec<u8> {
     let mut line = sent(number).into_bytes();
     match number % 100 {
-        50 => line.extend_from_slice(b" \xff\xfe\x00 \xf0\x9f"),
+        50 if form != "json" => line.extend_from_slice(b" \xff\xfe\x00 \xf0\x9f"),
         51 => line.extend_from_slice(" long".repeat(60_000).as_bytes()),
         52 => line.clear(),
         _ => {}
@@ -67,22 +65,26 @@ fn promtail_line(number: usize) -> Vec<u8> {
     line
 }
 
-/// Runs promtail's client and gives how many pushes it tried again.
-fn promtail(arguments: &[&str]) -> Option<usize> {
-    let program = built("promtail/promtail")?;
+/// Runs loki-client-go and gives how many pushes it tried again.
+fn loki_client_go(form: &str, arguments: &[&str]) -> Option<usize> {
+    let program = built("loki_client_go/loki_client_go")?;
     let receiver = Receiver::start(&[arguments, &["--tenant-label", "tenant"]].concat());
     let mut client = command(program);
-    client.args([&receiver.address(), &LINES.to_string()]);
+    client.args([&receiver.address(), form, &LINES.to_string()]);
     let (lines, outcome) = receiver.receive_and_hear(client);
     let expected: Vec<Vec<u8>> = (0..LINES)
         .map(|number| {
             let (part, tenant) = ((number % 3).to_string(), ["left", "right"][number % 2]);
-            let labels = [("app", "promtail"), ("odd", ODD), ("part", &*part), ("tenant", tenant)];
+            let labels = [("app", "client"), ("odd", ODD), ("part", &*part), ("tenant", tenant)];
             let text = number.to_string();
             let metadata = [("number", &*text), ("odd", ODD)];
-            let metadata = if number % 10 == 0 { &[][..] } else { &metadata[..] };
+            // In JSON the library sends the older form of a push, to the address of the newer one, and
+            // leaves the metadata out.
+            let without = form == "json" || number % 10 == 0;
+            let metadata = if without { &[][..] } else { &metadata[..] };
             let stream = format!("{part}-{tenant}");
-            record(&stream, time(number), &labels, metadata, &promtail_line(number))
+            let line = loki_client_go_line(number, form);
+            record(&stream, time(number), &labels, metadata, &line)
         })
         .collect();
     let received = records(&lines, &["part", "tenant"]);
@@ -92,107 +94,18 @@ fn promtail(arguments: &[&str]) -> Option<usize> {
 }
 
 #[test]
-fn promtail_to_a_receiver_that_takes_all() {
-    assert!(matches!(promtail(&[]), None | Some(0)));
+fn loki_client_go_to_a_receiver_that_takes_all() {
+    assert!(matches!(loki_client_go("protobuf", &[]), None | Some(0)));
 }
 
 #[test]
-fn promtail_to_a_receiver_that_often_refuses() {
-    assert!(promtail(&TROUBLE).is_none_or(|retries| retries > 0));
-}
-
-fn loki_client_go(form: &str) {
-    let Some(program) = built("loki_client_go/loki_client_go") else { return };
-    let receiver = Receiver::start(&TROUBLE);
-    let mut client = command(program);
-    client.args([&receiver.address(), form, &LINES.to_string()]);
-    let lines = receiver.receive(client);
-    let expected: Vec<Vec<u8>> = (0..LINES)
-        .map(|number| {
-            let (part, text) = ((number % 2).to_string(), number.to_string());
-            let (labels, metadata) = ([("app", "client"), ("part", &*part)], [("number", &*text)]);
-            // In JSON the library sends the older form of a push, to the address of the newer one, and
-            // leaves the metadata out.
-            let metadata = if form == "json" { &[][..] } else { &metadata[..] };
-            record(&part, time(number), &labels, metadata, sent(number).as_bytes())
-        })
-        .collect();
-    assert_eq!(difference(&expected, &records(&lines, &["part"]), Order::PerWriter), None);
+fn loki_client_go_in_protobuf_to_a_receiver_that_often_refuses() {
+    assert!(loki_client_go("protobuf", &TROUBLE).is_none_or(|retries| retries > 0));
 }
 
 #[test]
-fn loki_client_go_in_protobuf() {
-    loki_client_go("protobuf");
-}
-
-#[test]
-fn loki_client_go_in_json() {
-    loki_client_go("json");
-}
-
-/// Lets the canary push for a while, in batches of this size. It also asks for what it pushed, by a
-/// tail and by queries, which a receiver refuses; so it names every line that it sent as missing there.
-fn canary(batch: usize) {
-    const SIZE: usize = 120;
-    let Some(program) = built("promtail/loki-canary") else { return };
-    let receiver = Receiver::start(&[&TROUBLE[..], &["--tenant-label", "tenant"]].concat());
-    let port = free_port();
-    let mut client = command(program);
-    client.args(["-push=true", "-tenant-id=yellow", "-interval=5ms"]);
-    client.args(["-wait=0s", "-pruneinterval=20ms", "-out-of-order-percentage=20"]);
-    client.args(["-write-min-backoff=1ms", "-write-max-backoff=5ms", "-write-max-retries=1000"]);
-    client.arg(format!("-addr=127.0.0.1:{}", receiver.port));
-    client.args([format!("-port={port}"), format!("-size={SIZE}")]);
-    client.arg(format!("-logs-batch-size={batch}"));
-    let client = Service::start(client, receiver.workspace.path());
-    client.wait_for_port(port);
-    let sent = || metric(port, "loki_canary_entries_total");
-    client.wait_until("sent enough", || sent() >= LINES);
-    // It stops writing; the answer would come when its tail has ended, which never began.
-    let _suspended = ask(port, "/suspend");
-    // An incomplete batch stays with it. What has stopped stays as it is however often one looks.
-    let (mut last, mut looks) = (0, 0);
-    client.wait_until("pushed all", || {
-        let named = metric(port, "loki_canary_websocket_missing_entries_total");
-        let now = sent();
-        let settled = named == now && now == last && receiver.stored() + batch > now;
-        looks = if settled { looks + 1 } else { 0 };
-        last = now;
-        looks == 20
-    });
-    let stored = receiver.stored();
-    let said = client.stop(Signal::KILL, &[]).stderr;
-    let said = String::from_utf8(said).expect("text");
-    assert!(said.contains("429 Too Many Requests") && said.contains("retrying"), "{said}");
-    let mut expected: Vec<Vec<u8>> = said
-        .lines()
-        .filter_map(|line| line.strip_prefix("websocket failed to receive entry "))
-        .map(|rest| {
-            let time = rest.split(' ').next().expect("a word");
-            let mut text = format!("{time} ");
-            text.extend(std::iter::repeat_n('p', SIZE - text.len() - 1));
-            text.push('\n');
-            let labels = [("name", "loki-canary"), ("stream", "stdout"), ("tenant", "yellow")];
-            let time = time.parse().expect("nanoseconds");
-            record("stdout", time, &labels, &[], text.as_bytes())
-        })
-        .collect();
-    let mut received = records(&receiver.end(), &["stream"]);
-    let both = expected.len().min(received.len());
-    assert!(both >= stored && stored + batch > LINES, "{both} lines, {stored} stored: {said}");
-    expected.truncate(both);
-    received.truncate(both);
-    assert_eq!(difference(&expected, &received, Order::Total), None);
-}
-
-#[test]
-fn loki_canary_line_by_line() {
-    canary(1);
-}
-
-#[test]
-fn loki_canary_in_batches() {
-    canary(10);
+fn loki_client_go_in_json_to_a_receiver_that_often_refuses() {
+    assert!(loki_client_go("json", &TROUBLE).is_none_or(|retries| retries > 0));
 }
 
 #[test]
