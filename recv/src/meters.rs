@@ -26,6 +26,8 @@ pub(crate) struct Meters {
     pub(crate) faults: Meter,
     /// Lines kept under the label for what is not as it should be.
     pub(crate) invalid_lines: Meter,
+    /// Streams that came without a line.
+    pub(crate) empty_streams: Meter,
     /// Lines that were not stored because a real Loki would not store them.
     pub(crate) strict_lines: Meter,
     /// Packets that the kernel had no room for.
@@ -187,6 +189,11 @@ impl Meters {
                 "logtap_logs_invalid_total",
                 "Lines stored that were not as they should be.",
                 self.invalid_lines.get(),
+            ),
+            (
+                "logtap_streams_empty_total",
+                "Streams of pushes that came without a line.",
+                self.empty_streams.get(),
             ),
             (
                 "logtap_logs_dropped_total",

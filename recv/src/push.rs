@@ -20,6 +20,7 @@ use logtap_capture::Appended;
 use logtap_loki::{
     Batch, DecodeError, DecodeOptions, Decoded, LINES_HEADER, Mapping, Origin, SOURCE_HEADER,
     decode_otlp, decode_otlp_json, decode_push, decode_push_json, decode_raw, decode_records,
+    without_mark,
 };
 
 use crate::body::BodyError;
@@ -52,6 +53,8 @@ pub(crate) struct Stored {
     pub(crate) bytes: u64,
     /// Lines that were not as they should be.
     pub(crate) invalid: u64,
+    /// Streams that came without a line.
+    pub(crate) empty_streams: u64,
     /// Lines that were not stored because a real Loki would not, and what to answer.
     pub(crate) refused: Option<(u64, Refusal)>,
 }
@@ -274,7 +277,8 @@ impl Form {
         options: &DecodeOptions,
     ) -> Result<Decoded, Refusal> {
         let protobuf = || decode_push(&unpack_snappy(body, is_unpacked, limit)?, options);
-        let looks_like_json = body.trim_ascii_start().first() == Some(&b'{');
+        let start = if options.strict { body } else { without_mark(body) };
+        let looks_like_json = start.trim_ascii_start().first() == Some(&b'{');
         Ok(match self.media {
             Media::Json => decode_push_json(body, options)?,
             Media::Unnamed if looks_like_json => decode_push_json(body, options)?,
@@ -333,7 +337,8 @@ impl Intake {
             let new = decoded.batch.entries.iter().skip(skipped as usize).take(stored as usize);
             (lines, bytes) = (stored, new.map(|entry| u64::from(entry.length)).sum());
         }
-        Ok(Stored { lines, bytes, invalid: decoded.invalid, refused })
+        let Decoded { invalid, empty_streams, .. } = decoded;
+        Ok(Stored { lines, bytes, invalid, empty_streams, refused })
     }
 }
 

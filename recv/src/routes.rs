@@ -144,6 +144,8 @@ async fn outcome(shared: &Shared, request: Request, dialect: Dialect) -> Result<
         Ok(mut stored) => {
             meters.accepted.add(1);
             meters.invalid_lines.add(stored.invalid);
+            meters.empty_streams.add(stored.empty_streams);
+            tell_of_oddities(shared, &stored, peer);
             meters.strict_lines.add(stored.refused.as_ref().map_or(0, |(lines, _)| *lines));
             if let Some(trail) = &shared.trail {
                 let record = AuditRecord::new(event).lines(stored.lines, stored.bytes);
@@ -189,6 +191,34 @@ fn audit_refusal(
     let record = AuditRecord::new(AuditEvent::PushRefused).from(peer).took(begun.elapsed());
     let record = record.lines(lines, 0).status(refusal.status.as_u16());
     trail.note(record.detail(refusal.text.as_str()));
+}
+
+/// Tells the person who runs the receiver what was odd about a push that was stored.
+fn tell_of_oddities(shared: &Shared, stored: &Stored, peer: Option<IpAddr>) {
+    let peer = || peer.map_or_else(|| "a sender".to_owned(), |peer| peer.to_string());
+    if stored.invalid > 0 {
+        shared.notices.give("invalid", || {
+            format!(
+                "{} of a push of {} were not as they should be; they are stored with the label \
+                 logtap_invalid, whose value says what is wrong",
+                plural(stored.invalid, "entry", "entries"),
+                peer()
+            )
+        });
+    }
+    if stored.empty_streams > 0 {
+        shared.notices.give("empty streams", || {
+            format!(
+                "{} of a push of {} came without a line; the entries of a stream are in `values`",
+                plural(stored.empty_streams, "stream", "streams"),
+                peer()
+            )
+        });
+    }
+}
+
+fn plural(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
 }
 
 /// Tells the person who runs the receiver what its senders run into.

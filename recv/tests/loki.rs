@@ -107,7 +107,13 @@ fn json_bodies() {
     table.json("an empty body", "", REFUSED);
     table.json("an array", "[]", REFUSED);
     table.json("cut short", "{\"streams\":[{\"stream\":{},\"values\":[[\"1\",\"x\"]", REFUSED);
-    table.json("text behind the object", &format!("{} behind", good()), BOTH);
+    let behind = [(204, 2), (204, 1)];
+    table.json("text behind the object", &format!("{} behind", good()), behind);
+    table.json("two documents", &format!("{}\n{}", good(), good()), behind);
+    table.json("a document cut short", &format!("{}{{\"streams\":[", good()), [(400, 0), (204, 1)]);
+    table.json("a byte order mark", &format!("\u{feff}{}", good()), KEPT);
+    let elsewhere = "{\"streams\":[{\"stream\":{},\"vals\":[[\"1\",\"x\"]]}]}";
+    table.json("entries under another key", elsewhere, [(204, 1), (204, 0)]);
     for values in ["", ",\"values\":[]", ",\"values\":null", ",\"values\":[null]"] {
         let body = format!("{{\"streams\":[{{\"stream\":{{\"a\":\"b\"}}{values}}}]}}");
         table.json(values, &body, NOTHING_STORED);

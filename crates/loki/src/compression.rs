@@ -57,16 +57,36 @@ pub fn decompress_gzip(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeErro
     read_limited(MultiGzDecoder::new(bytes), limit)
 }
 
-/// Unpacks deflate, with or without zlib's header, to at most `limit` bytes.
+/// Unpacks deflate, with or without zlib's header, to at most `limit` bytes: one stream, or several with
+/// headers. Whatever else follows the first is refused.
 ///
 /// Loki takes it only without; Vector sends it with one.
 pub fn decompress_deflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
-    if has_zlib_header(bytes) {
-        read_limited(ZlibDecoder::new(bytes), limit)
-    } else {
-        read_limited(DeflateDecoder::new(bytes), limit)
+    if !has_zlib_header(bytes) {
+        let mut decoder = DeflateDecoder::new(bytes);
+        let out = read_limited(&mut decoder, limit)?;
+        return match usize::try_from(decoder.total_in()) {
+            Ok(used) if used < bytes.len() => Err(DecodeError::Gzip(BEHIND_DEFLATE.to_owned())),
+            _ => Ok(out),
+        };
     }
+    let (mut out, mut rest) = (Vec::new(), bytes);
+    while has_zlib_header(rest) {
+        let mut decoder = ZlibDecoder::new(rest);
+        let more = read_limited(&mut decoder, limit - out.len())
+            .map_err(|error| error.of_all(out.len(), limit))?;
+        if out.is_empty() {
+            out = more;
+        } else {
+            out.extend_from_slice(&more);
+        }
+        let used = usize::try_from(decoder.total_in()).unwrap_or(usize::MAX);
+        rest = rest.get(used..).unwrap_or_default();
+    }
+    if rest.is_empty() { Ok(out) } else { Err(DecodeError::Gzip(BEHIND_DEFLATE.to_owned())) }
 }
+
+const BEHIND_DEFLATE: &str = "something else follows the deflated stream";
 
 /// Whether deflated bytes have zlib's header.
 pub fn has_zlib_header(bytes: &[u8]) -> bool {
@@ -183,6 +203,44 @@ mod tests {
         assert!(too_large(decompress_zstd(&packed, text.len() - 1).unwrap_err()));
         for bytes in [&b""[..], b"{}", &packed[..packed.len() - 1]] {
             assert!(decompress_zstd(bytes, 100_000).is_err());
+        }
+    }
+
+    #[test]
+    fn packed_bodies_are_unpacked_to_their_end_or_refused() {
+        let zlib = |text: &[u8]| {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(text).and_then(|()| encoder.finish()).unwrap()
+        };
+        let framed = |text: &[u8]| {
+            let mut encoder = snap::write::FrameEncoder::new(Vec::new());
+            encoder.write_all(text).unwrap();
+            encoder.into_inner().unwrap()
+        };
+        type Pack<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+        type Unpack = fn(&[u8], usize) -> Result<Vec<u8>, DecodeError>;
+        let forms: &[(&str, Pack<'_>, Unpack)] = &[
+            ("gzip", &compress_gzip, decompress_gzip),
+            ("zlib", &zlib, decompress_deflate),
+            ("frames of snappy", &framed, decompress_any_snappy),
+            #[cfg(feature = "zstd")]
+            ("zstd", &|text| zstd::encode_all(text, 1).unwrap(), decompress_zstd),
+        ];
+        for (name, pack, unpack) in forms {
+            let one = pack(b"one");
+            let both = [one.clone(), pack(b"two")].concat();
+            assert_eq!(unpack(&both, 6).unwrap(), b"onetwo", "{name}");
+            let error = unpack(&both, 5).unwrap_err();
+            assert!(matches!(error, DecodeError::TooLarge { limit: 5, .. }), "{name}: {error}");
+            for rest in [&b"{\"streams\":[]}"[..], b"x", &both[..one.len() - 2]] {
+                assert!(unpack(&[&one[..], rest].concat(), 99).is_err(), "{name} and {rest:?}");
+            }
+        }
+        let (snappy, whole) = (compress_snappy(b"one"), zlib(b"one"));
+        let bare = &whole[2..whole.len() - 4];
+        for rest in [&b"x"[..], b"{\"streams\":[]}", &snappy, bare] {
+            assert!(decompress_snappy(&[&snappy[..], rest].concat(), 99).is_err(), "{rest:?}");
+            assert!(decompress_deflate(&[bare, rest].concat(), 99).is_err(), "{rest:?}");
         }
     }
 

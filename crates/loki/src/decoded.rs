@@ -19,6 +19,8 @@ pub struct Decoded {
     pub invalid: u64,
     /// How many streams it had, with or without lines.
     pub streams: u64,
+    /// How many of them came without a line.
+    pub empty_streams: u64,
     /// Memory of its entries and sets in bytes, about.
     weight: usize,
 }
@@ -48,7 +50,7 @@ pub struct DecodeOptions {
 
 impl Decoded {
     pub(crate) fn new() -> Self {
-        Self { batch: Batch::new(), invalid: 0, streams: 0, weight: 0 }
+        Self { batch: Batch::new(), invalid: 0, streams: 0, empty_streams: 0, weight: 0 }
     }
 
     /// Appends a line, as long as there is room.
@@ -99,6 +101,17 @@ impl Decoded {
             self.batch.origin = Some(origin.clone());
         }
         self
+    }
+
+    /// Keeps a text that is no entry as a line of its own.
+    pub(crate) fn keep_text(
+        &mut self,
+        options: &DecodeOptions,
+        text: &[u8],
+    ) -> Result<(), DecodeError> {
+        let stream = self.stream(vec![(INVALID.to_owned(), "entry".to_owned())]);
+        self.invalid += 1;
+        self.push(options, (stream, options.now, 0), text)
     }
 
     /// A stream of the same labels and a mark of what is wrong.

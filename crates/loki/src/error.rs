@@ -43,3 +43,15 @@ pub enum DecodeError {
     #[error("{0}")]
     Refused(String),
 }
+
+impl DecodeError {
+    /// The same, of a part behind which and before which there is more.
+    pub(crate) fn of_all(self, before: usize, all: usize) -> Self {
+        match self {
+            Self::TooLarge { size, .. } => {
+                Self::TooLarge { size: size + before as u64, limit: all as u64 }
+            }
+            other => other,
+        }
+    }
+}

@@ -11,6 +11,11 @@ pub use self::decoder::decode_push_json;
 use crate::batch::{Batch, Entry, Pairs};
 use crate::escape::push_escaped;
 
+/// A text without the byte order mark that some senders put in front.
+pub fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
 /// Appends a batch as a push; its entries grouped by stream, in order within each.
 pub fn encode_push_json(batch: &Batch, out: &mut Vec<u8>) {
     let mut order: Vec<&Entry> = batch.entries.iter().collect();

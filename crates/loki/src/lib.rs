@@ -28,7 +28,7 @@ pub use compression::{
 pub use decoded::{DecodeOptions, Decoded, INVALID};
 pub use error::DecodeError;
 pub use escape::{push_escaped, push_unescaped};
-pub use json::{decode_push_json, encode_push_json, push_object};
+pub use json::{decode_push_json, encode_push_json, push_object, without_mark};
 pub use labels::{LabelError, parse_labels, print_labels, print_pairs};
 pub use level::{LEVELS, Level, detect as detect_level};
 pub use origin::{LINES_HEADER, OriginError, SOURCE_HEADER};

@@ -13,7 +13,7 @@ pub use self::protobuf::decode_otlp;
 
 use self::value::Value;
 use crate::batch::Pairs;
-use crate::decoded::{DecodeOptions, Decoded, INVALID, set, sorted};
+use crate::decoded::{DecodeOptions, Decoded, set, sorted};
 use crate::error::DecodeError;
 
 /// Attributes of a resource that become labels: those that Loki takes.
@@ -177,9 +177,7 @@ impl Receiver<'_> {
 
     /// Keeps what is no record.
     fn no_record(&mut self, text: &[u8]) -> Result<(), DecodeError> {
-        let stream = self.out.stream(vec![(INVALID.to_owned(), "entry".to_owned())]);
-        self.out.invalid += 1;
-        self.out.push(self.options, (stream, self.options.now, 0), text)
+        self.out.keep_text(self.options, text)
     }
 }
 

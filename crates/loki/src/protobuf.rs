@@ -6,7 +6,9 @@
 //! Entry       { Timestamp timestamp = 1; bytes line = 2; repeated Pair metadata = 3 }
 //! Timestamp   { int64 seconds = 1; int32 nanos = 2 }        Pair { string name = 1; value = 2 }
 //! ```
-//! Unknown fields are passed over. `line` is called a string there; here any bytes survive.
+//! Unknown fields are passed over beside those that are known; a stream or an entry that has only
+//! unknown ones is kept as a line. A known field of another kind is refused. `line` is called a string
+//! there; here any bytes survive.
 
 use std::collections::HashMap;
 
@@ -127,8 +129,10 @@ pub fn decode_push(body: &[u8], options: &DecodeOptions) -> Result<Decoded, Deco
     decoder.out.batch.text.reserve_exact(body.len());
     let mut fields = Fields::of(body);
     while let Some((field, value)) = fields.next(decoder.start)? {
-        if let (1, Value::Bytes(stream)) = (field, value) {
-            decoder.stream(stream)?;
+        match (field, value) {
+            (1, Value::Bytes(stream)) => decoder.stream(stream)?,
+            (1, _) => return Err(fields.unexpected(decoder.start)),
+            _ => {}
         }
     }
     Ok(decoder.out.finish(options))
@@ -172,14 +176,41 @@ impl<'a> Decoder<'a> {
             }
         }
         let parsed = self.labels(labels)?;
+        let (before, mut has_more) = (self.out.batch.entries.len(), false);
         let mut fields = Fields::of(body);
         while let Some((field, value)) = fields.next(self.start)? {
-            if let (2, Value::Bytes(entry)) = (field, value) {
-                self.entry(entry, parsed, labels)?;
+            match (field, value) {
+                (2, Value::Bytes(entry)) => self.entry(entry, parsed, labels)?,
+                (1, Value::Bytes(_)) => {}
+                (1 | 2, _) => return Err(fields.unexpected(self.start)),
+                (_, Value::Bytes(_)) => has_more = true,
+                _ => {}
+            }
+        }
+        if self.out.batch.entries.len() == before {
+            if has_more && !self.options.strict {
+                // Its lines are in another field.
+                let set = if parsed.invalid { self.with_text(parsed.stream, 0, labels) } else { 0 };
+                self.keep_whole(body, parsed.stream, self.options.now, set)?;
+            } else {
+                self.out.empty_streams += 1;
             }
         }
         // A stream without entries is kept too.
         self.out.check_weight(self.options)
+    }
+
+    /// Keeps a message as a line, because it has something in the place of what it should have.
+    fn keep_whole(
+        &mut self,
+        body: &[u8],
+        stream: u32,
+        time: i64,
+        set: u32,
+    ) -> Result<(), DecodeError> {
+        let stream = self.out.invalid_stream(stream, "entry");
+        self.out.invalid += 1;
+        self.out.push(self.options, (stream, time, set), body)
     }
 
     fn labels(&mut self, text: &'a [u8]) -> Result<Parsed, DecodeError> {
@@ -219,17 +250,20 @@ impl<'a> Decoder<'a> {
         let (mut time, mut line) = (None, &b""[..]);
         // From the first to behind the last metadata field: the key under which it is remembered.
         let mut metadata: Option<(usize, usize)> = None;
+        let (mut has_line, mut has_more) = (false, false);
         let mut fields = Fields::of(body);
         loop {
             let before = body.len() - fields.rest.len();
             let Some((field, value)) = fields.next(self.start)? else { break };
             match (field, value) {
                 (1, Value::Bytes(value)) => time = self.time(value)?,
-                (2, Value::Bytes(value)) => line = value,
+                (2, Value::Bytes(value)) => (line, has_line) = (value, true),
                 (3, Value::Bytes(_)) => {
                     let first = metadata.map_or(before, |(first, _)| first);
                     metadata = Some((first, body.len() - fields.rest.len()));
                 }
+                (1..=3, _) => return Err(fields.unexpected(self.start)),
+                (5.., Value::Bytes(_)) => has_more = true,
                 _ => {}
             }
         }
@@ -240,6 +274,9 @@ impl<'a> Decoder<'a> {
         let mut stream = labels.stream;
         if labels.invalid {
             set = self.with_text(stream, set, text);
+        }
+        if has_more && !has_line && !self.options.strict {
+            return self.keep_whole(body, stream, time.unwrap_or(self.options.now), set);
         }
         if time.is_none() {
             if self.options.strict {
@@ -258,6 +295,7 @@ impl<'a> Decoder<'a> {
             match (field, value) {
                 (1, Value::Number(value)) => seconds = value as i64,
                 (2, Value::Number(value)) => nanos = value as i64,
+                (1 | 2, _) => return Err(fields.unexpected(self.start)),
                 _ => {}
             }
         }
@@ -281,6 +319,7 @@ impl<'a> Decoder<'a> {
                 match (field, value) {
                     (1, Value::Bytes(value)) => name = value,
                     (2, Value::Bytes(value)) => text = value,
+                    (1 | 2, _) => return Err(fields.unexpected(self.start)),
                     _ => {}
                 }
             }
@@ -336,6 +375,12 @@ impl<'a> Fields<'a> {
             0 => Err(error("field number 0")),
             field => Ok(Some((field, value))),
         }
+    }
+
+    /// That the field before this place is of another kind than its number says.
+    pub(crate) fn unexpected(&self, start: usize) -> DecodeError {
+        let position = self.rest.as_ptr().addr().wrapping_sub(start);
+        DecodeError::Protobuf { position, reason: "field of an unexpected kind" }
     }
 
     fn fixed(&mut self, length: u64) -> Option<Value<'a>> {

@@ -4,7 +4,7 @@
 //! {"ts":"2024-01-15T10:19:59.001Z","labels":{"app":"web"},"msg":"text","meta":{"pid":"12"},"raw":"/w=="}
 //! ```
 //! All but `msg` may be missing, `raw` stands for a line that is not UTF-8, and what else an object has
-//! is passed over. An entry without a time, or with the zero time, gets the present one. What cannot be read
+//! is passed over, unless it stands in the line's place: then all of the object is the line. An entry without a time, or with the zero time, gets the present one. What cannot be read
 //! is kept, and its entry marked.
 
 use base64::Engine as _;
@@ -26,12 +26,8 @@ const ZERO_TIME: &[u8] = b"0001-01-01T00:00:00";
 pub fn decode_raw(body: &[u8], options: &DecodeOptions) -> Result<Decoded, DecodeError> {
     let mut out = Decoded::new();
     each_object(body, Layout::Concatenated, |item| match item {
-        Item::Object(members) => entry(&mut out, &members, options),
-        Item::Other(text) => {
-            let stream = out.stream(vec![(INVALID.to_owned(), "entry".to_owned())]);
-            out.invalid += 1;
-            out.push(options, (stream, options.now, 0), text)
-        }
+        Item::Object(members, whole) => entry(&mut out, &members, whole, options),
+        Item::Other(text) => out.keep_text(options, text),
     })?;
     Ok(out.finish(options))
 }
@@ -39,10 +35,11 @@ pub fn decode_raw(body: &[u8], options: &DecodeOptions) -> Result<Decoded, Decod
 fn entry(
     out: &mut Decoded,
     members: &[Member<'_>],
+    whole: &[u8],
     options: &DecodeOptions,
 ) -> Result<(), DecodeError> {
     let (mut time, mut labels, mut metadata) = (Some(options.now), Pairs::new(), Pairs::new());
-    let (mut line, mut exact, mut wrong) = (None, None, None);
+    let (mut line, mut exact, mut wrong, mut has_more) = (None, None, None, false);
     for (name, value) in members {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         let null = *value == b"null";
@@ -81,6 +78,8 @@ fn entry(
                 wrong = Some("entry");
                 set(&mut metadata, "raw", &text_of(value));
             }
+        } else {
+            has_more |= !null && !is("batch");
         }
     }
     let start = out.batch.text.len();
@@ -94,6 +93,10 @@ fn entry(
                 out.batch.text.truncate(start);
                 out.batch.text.extend_from_slice(inside(line));
             }
+        }
+        (None, None) if has_more => {
+            wrong = Some("entry");
+            out.batch.text.extend_from_slice(whole);
         }
         (None, None) => {}
     }

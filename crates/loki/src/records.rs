@@ -99,12 +99,8 @@ pub fn decode_records(
 ) -> Result<Decoded, DecodeError> {
     let mut out = Decoded::new();
     each_object(body, Layout::Lines, |item| match item {
-        Item::Object(members) => record(&mut out, &members, mapping, options),
-        Item::Other(text) => {
-            let stream = out.stream(vec![(INVALID.to_owned(), "entry".to_owned())]);
-            out.invalid += 1;
-            out.push(options, (stream, options.now, 0), text)
-        }
+        Item::Object(members, _) => record(&mut out, &members, mapping, options),
+        Item::Other(text) => out.keep_text(options, text),
     })?;
     Ok(out.finish(options))
 }

@@ -4,15 +4,18 @@
 //! {"streams":[{"stream":{"app":"web"},"values":[["<nanoseconds>","line",{"trace":"1"}], ...]}, ...]}
 //! {"streams":[{"labels":"{app=\"web\"}","entries":[{"ts":"2024-01-15T10:19:59Z","line":"line"}, ...]}]}
 //! ```
-//! The second is the older form; a stream says by its keys which one it is. Unknown keys and anything
-//! after the object are passed over. Label values that are no strings become their text. What is wrong
-//! with an entry is kept with it; only what is no JSON, or no push, is refused. With
-//! [`DecodeOptions::strict`], what Loki refuses is refused.
+//! The second is the older form; a stream says by its keys which one it is. Several such documents may
+//! follow each other. Label values that are no strings become their text. What is wrong with an entry is
+//! kept with it, and what stands in an entry's or a document's place is kept as a line; only what begins
+//! as a document and is no JSON, or no push, is refused. Unknown keys are passed over beside those that
+//! are known, never in their place. With [`DecodeOptions::strict`], what Loki refuses is refused, and what
+//! it passes over is passed over.
 
 use std::collections::HashMap;
 
 use super::objects::{inside, unescaped};
 use super::scanner::{Scanner, shift};
+use super::without_mark;
 use crate::batch::Pairs;
 use crate::decoded::{DecodeOptions, Decoded, INVALID, check_set, set, sorted};
 use crate::error::DecodeError;
@@ -26,10 +29,8 @@ pub fn decode_push_json(body: &[u8], options: &DecodeOptions) -> Result<Decoded,
         let limit = u64::from(u32::MAX);
         return Err(DecodeError::TooLarge { size: body.len() as u64, limit });
     }
-    let mut scanner = Scanner::new(body);
-    if options.strict {
-        scanner = scanner.strict();
-    }
+    let scanner = Scanner::new(if options.strict { body } else { without_mark(body) });
+    let mut scanner = if options.strict { scanner.strict() } else { scanner };
     if scanner.peek().is_none() {
         return Err(DecodeError::Empty);
     }
@@ -42,10 +43,11 @@ pub fn decode_push_json(body: &[u8], options: &DecodeOptions) -> Result<Decoded,
         line: 0,
     };
     decoder.out.batch.text.reserve_exact(body.len());
-    scanner.object(|scanner, name| match name {
-        b"streams" => scanner.array(|scanner| decoder.stream(scanner)),
-        _ => scanner.value().map(drop),
-    })?;
+    decoder.document(&mut scanner)?;
+    // Loki reads one document and looks at nothing behind it.
+    while !options.strict && scanner.peek().is_some() {
+        decoder.next_document(&mut scanner)?;
+    }
     Ok(decoder.out.finish(options))
 }
 
@@ -82,9 +84,41 @@ struct Draft {
 }
 
 impl<'a> Decoder<'a> {
+    /// Takes a document apart. One without streams is kept as a line, which counts for nothing if no other
+    /// document has one.
+    fn document(&mut self, scanner: &mut Scanner<'a>) -> Result<(), DecodeError> {
+        scanner.peek();
+        let (start, mut is_push, mut is_empty) = (scanner.position(), false, true);
+        scanner.object(|scanner, name| {
+            is_empty = false;
+            if name == b"streams" {
+                is_push = true;
+                return scanner.array(|scanner| self.stream(scanner));
+            }
+            scanner.value().map(drop)
+        })?;
+        if is_push || is_empty || self.options.strict {
+            return Ok(());
+        }
+        self.out.keep_text(self.options, scanner.text_from(start))
+    }
+
+    /// Takes what follows a document: another one, or the rest, which is none and is kept as a line.
+    fn next_document(&mut self, scanner: &mut Scanner<'a>) -> Result<(), DecodeError> {
+        match without_mark(scanner.rest()).trim_ascii_start().first() {
+            Some(b'{') => {
+                scanner.pass_mark();
+                self.document(scanner)
+            }
+            _ => self.out.keep_text(self.options, scanner.take_rest().trim_ascii_end()),
+        }
+    }
+
     fn stream(&mut self, scanner: &mut Scanner<'a>) -> Result<(), DecodeError> {
         self.out.streams += 1;
-        let mut labels = None;
+        scanner.peek();
+        let (start, before) = (scanner.position(), self.out.batch.entries.len());
+        let (mut labels, mut has_more) = (None, false);
         // Entries that come before the labels that they belong to.
         let mut waiting: Vec<(usize, &'a [u8])> = Vec::new();
         scanner.object(|scanner, name| {
@@ -101,10 +135,11 @@ impl<'a> Decoder<'a> {
                 (b"values" | b"entries", None) => {
                     waiting.push((scanner.position(), scanner.value()?));
                 }
-                _ => drop(scanner.value()?),
+                _ => has_more |= scanner.value()? != b"null",
             }
             Ok(())
         })?;
+        let whole = scanner.text_from(start);
         // A stream without entries is kept too.
         self.out.check_weight(self.options)?;
         if labels.is_none() || !waiting.is_empty() {
@@ -118,7 +153,22 @@ impl<'a> Decoder<'a> {
                     .map_err(|error| shift(error, position))?;
             }
         }
-        Ok(())
+        if self.out.batch.entries.len() > before {
+            return Ok(());
+        }
+        if !has_more || self.options.strict {
+            self.out.empty_streams += 1;
+            return Ok(());
+        }
+        // Its lines have another name.
+        let labels = match labels {
+            Some(labels) => labels,
+            None => self.labels(b"{}")?,
+        };
+        self.line = self.out.batch.text.len();
+        self.set_line(whole);
+        let time = Some(self.options.now);
+        self.keep(Draft { time, metadata: 0, wrong: Some("entry") }, labels)
     }
 
     fn labels(&mut self, text: &'a [u8]) -> Result<Labelled<'a>, DecodeError> {
@@ -190,7 +240,7 @@ impl<'a> Decoder<'a> {
         let strict = self.options.strict;
         let mut draft = Draft::default();
         let mut time = &b""[..];
-        let mut index = 0;
+        let (mut index, mut rest) = (0, None);
         scanner.array(|scanner| {
             let value = scanner.value()?;
             match (index, value.first()) {
@@ -206,11 +256,18 @@ impl<'a> Decoder<'a> {
                     draft.metadata = self.out.metadata_with(draft.metadata, "metadata", &text);
                     draft.wrong = Some("metadata");
                 }
-                _ => {}
+                _ => rest = rest.or(Some(scanner.position() - value.len())),
             }
             index += 1;
             Ok(())
         })?;
+        if let Some(start) = rest.filter(|_| !strict) {
+            let text = scanner.text_from(start);
+            let text = text.strip_suffix(b"]").unwrap_or(text).trim_ascii_end();
+            let text = String::from_utf8_lossy(text).into_owned();
+            draft.metadata = self.out.metadata_with(draft.metadata, "rest", &text);
+            draft.wrong = Some("entry");
+        }
         draft.time = nanoseconds(inside(time));
         if strict && draft.time.is_none() {
             return Err(scanner.error("expected a time in nanoseconds"));
@@ -223,38 +280,35 @@ impl<'a> Decoder<'a> {
     fn named(&mut self, scanner: &mut Scanner<'a>) -> Result<Draft, DecodeError> {
         let mut draft = Draft::default();
         let mut time = &b""[..];
-        let (mut whole, mut known) = (&b""[..], false);
+        let (mut has_line, mut has_time, mut has_more) = (false, false, false);
         scanner.peek();
         let start = scanner.position();
         scanner.object(|scanner, name| {
             let value = scanner.value()?;
             match name {
-                b"ts" | b"timestamp" => (time, known) = (value, true),
+                b"ts" | b"timestamp" => (time, has_time) = (value, true),
                 b"line" => {
-                    known = true;
+                    has_line = true;
                     self.line(value, &mut draft, scanner)?;
                 }
                 b"structuredMetadata" | b"structured_metadata" => match value.first() {
                     Some(b'{') => self.metadata(value, &mut draft)?,
                     _ => self.metadata_list(value, &mut draft)?,
                 },
-                _ => {}
+                _ => has_more = true,
             }
             Ok(())
         })?;
-        if !known {
-            // An object of some other kind: all of it is the line.
-            whole = scanner.text_from(start);
-            self.set_line(whole);
-        }
         let text = inside(time);
         draft.time = rfc3339(text).or_else(|| nanoseconds(text));
-        if whole.is_empty() {
+        if has_line || (has_time && (!has_more || self.options.strict)) {
             self.keep_time(time, &mut draft);
-        } else {
-            draft = Draft { time: Some(self.options.now), wrong: Some("entry"), ..draft };
+            return Ok(draft);
         }
-        Ok(draft)
+        // An object of some other kind: all of it is the line.
+        self.set_line(scanner.text_from(start));
+        let time = draft.time.or(Some(self.options.now));
+        Ok(Draft { time, wrong: Some("entry"), ..draft })
     }
 
     fn line(

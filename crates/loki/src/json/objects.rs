@@ -1,6 +1,7 @@
 //! Goes through JSON objects that follow each other, whatever is between them.
 
 use super::scanner::Scanner;
+use super::without_mark;
 use crate::error::DecodeError;
 use crate::escape::push_unescaped;
 
@@ -9,8 +10,8 @@ pub(crate) type Member<'a> = (&'a [u8], &'a [u8]);
 
 /// Something in a text of objects.
 pub(crate) enum Item<'a> {
-    /// An object.
-    Object(Vec<Member<'a>>),
+    /// An object: its members, and all of its text.
+    Object(Vec<Member<'a>>, &'a [u8]),
     /// Something else, up to the end of its line.
     Other(&'a [u8]),
 }
@@ -30,7 +31,7 @@ pub(crate) fn each_object<'a>(
     layout: Layout,
     mut handle: impl FnMut(Item<'a>) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
-    let mut rest = body.trim_ascii_start();
+    let mut rest = without_mark(body.trim_ascii_start()).trim_ascii_start();
     let in_array = rest
         .strip_prefix(b"[")
         .is_some_and(|after| matches!(after.trim_ascii_start().first(), None | Some(b'{' | b']')));
@@ -38,7 +39,7 @@ pub(crate) fn each_object<'a>(
         rest = rest.get(1..).unwrap_or_default();
     }
     loop {
-        rest = rest.trim_ascii_start();
+        rest = without_mark(rest.trim_ascii_start()).trim_ascii_start();
         if in_array {
             while let Some((b',' | b']', after)) = rest.split_first() {
                 rest = after.trim_ascii_start();
@@ -58,8 +59,9 @@ pub(crate) fn each_object<'a>(
         let mut scanner = Scanner::new(rest.get(..scope).unwrap_or_default());
         let used = match members(&mut scanner) {
             Ok(members) => {
-                handle(Item::Object(members))?;
-                scanner.position()
+                let end = scanner.position();
+                handle(Item::Object(members, rest.get(..end).unwrap_or_default()))?;
+                end
             }
             Err(_) => {
                 // All that was looked at goes with it, so that no byte is looked at twice.

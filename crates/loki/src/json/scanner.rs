@@ -4,6 +4,7 @@
 
 use memchr::memchr2;
 
+use super::without_mark;
 use crate::error::DecodeError;
 
 /// A place in a JSON text.
@@ -27,6 +28,23 @@ impl<'a> Scanner<'a> {
     /// The text from a place to where it is now.
     pub(super) fn text_from(&self, start: usize) -> &'a [u8] {
         self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    /// The text that was not looked at yet.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// The same, which counts as looked at then.
+    pub(super) fn take_rest(&mut self) -> &'a [u8] {
+        let rest = self.rest();
+        self.at = self.text.len();
+        rest
+    }
+
+    /// Passes over a byte order mark, if there is one.
+    pub(super) fn pass_mark(&mut self) {
+        self.at += self.rest().len() - without_mark(self.rest()).len();
     }
 
     pub(super) fn position(&self) -> usize {

@@ -1,5 +1,8 @@
 //! OTLP's JSON form: the names of protobuf in camel case (or as they are), 64-bit numbers as text, ids
 //! in hexadecimal, bytes in base64.
+//!
+//! Several requests may follow each other. What has unknown keys in the place of its list or its body is
+//! kept as a line, as is what follows and is no request.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,40 +11,91 @@ use super::value::Value;
 use super::{Attributes, Moment, Receiver, Record, Scope};
 use crate::decoded::{DecodeOptions, Decoded};
 use crate::error::DecodeError;
-use crate::json::objects::{Member, bytes_of, elements_of, inside, members_of, text_of};
+use crate::json::objects::{
+    Item, Layout, Member, bytes_of, each_object, elements_of, inside, members_of, text_of,
+};
+use crate::json::without_mark;
 
 /// Values in values: what is deeper stays JSON.
 const MAX_DEPTH: usize = 16;
 
 /// Takes a request apart. Decompress it first.
 pub fn decode_otlp_json(body: &[u8], options: &DecodeOptions) -> Result<Decoded, DecodeError> {
-    let body = body.trim_ascii();
+    let body = without_mark(body.trim_ascii_start()).trim_ascii();
     if body.is_empty() {
         return Err(DecodeError::Empty);
     }
-    let wrong = |reason| DecodeError::Json { position: 0, reason };
-    let request = members_of(body).ok_or(wrong("expected an object"))?;
+    if body.first() != Some(&b'{') {
+        return Err(DecodeError::Json { position: 0, reason: "expected an object" });
+    }
     let mut receiver = Receiver { options, out: Decoded::new(), repeated: 0 };
-    if let Some(list) = find(&request, "resourceLogs", "resource_logs") {
-        let list = elements_of(list).ok_or(wrong("expected an array of resources"))?;
+    let mut is_first = true;
+    each_object(body, Layout::Concatenated, |item| {
+        let was_first = std::mem::take(&mut is_first);
+        match item {
+            Item::Object(members, whole) => request(&mut receiver, &members, whole),
+            // What begins as a request and is none is refused as a whole.
+            Item::Other(text) if was_first || text.first() == Some(&b'{') => {
+                let position = text.as_ptr().addr().wrapping_sub(body.as_ptr().addr());
+                Err(DecodeError::Json { position, reason: "not an object from here on" })
+            }
+            Item::Other(text) => receiver.no_record(text),
+        }
+    })?;
+    Ok(receiver.out.finish(options))
+}
+
+fn request(
+    receiver: &mut Receiver<'_>,
+    members: &[Member<'_>],
+    whole: &[u8],
+) -> Result<(), DecodeError> {
+    let names: [&[u8]; 2] = [b"resourceLogs", b"resource_logs"];
+    if is_otherwise(members, &names, &[]) {
+        return receiver.no_record(whole);
+    }
+    // A name that comes twice adds to the list, as it does in protobuf.
+    for (_, list) in members.iter().filter(|(name, list)| names.contains(name) && *list != b"null")
+    {
+        let reason = "expected an array of resources";
+        let list = elements_of(list).ok_or(DecodeError::Json { position: 0, reason })?;
         for logs in list {
             match members_of(logs) {
-                Some(logs) => resource(&mut receiver, &logs)?,
+                Some(members) => resource(receiver, &members, logs)?,
                 None => receiver.no_record(logs)?,
             }
         }
     }
-    Ok(receiver.out.finish(options))
+    Ok(())
 }
 
-fn resource(receiver: &mut Receiver<'_>, logs: &[Member<'_>]) -> Result<(), DecodeError> {
+/// Whether an object has none of the names that hold what it is for, and others beside those that go with
+/// them.
+fn is_otherwise(members: &[Member<'_>], names: &[&[u8]], beside: &[&[u8]]) -> bool {
+    let has = |wanted: &[&[u8]]| members.iter().any(|(name, _)| wanted.contains(name));
+    let is_other = |(name, value): &Member<'_>| *value != b"null" && !beside.contains(name);
+    !has(names) && members.iter().any(is_other)
+}
+
+fn resource(
+    receiver: &mut Receiver<'_>,
+    logs: &[Member<'_>],
+    whole: &[u8],
+) -> Result<(), DecodeError> {
+    if is_otherwise(
+        logs,
+        &[b"scopeLogs", b"scope_logs"],
+        &[b"resource", b"schemaUrl", b"schema_url"],
+    ) {
+        return receiver.no_record(whole);
+    }
     let described = find(logs, "resource", "resource").and_then(members_of).unwrap_or_default();
     let resource = receiver.resource(attributes(&described));
     let scopes = find(logs, "scopeLogs", "scope_logs").unwrap_or(b"[]");
     let Some(scopes) = elements_of(scopes) else { return receiver.no_record(scopes) };
     for logs in scopes {
         match members_of(logs) {
-            Some(logs) => scope(receiver, &resource, &logs)?,
+            Some(members) => scope(receiver, &resource, &members, logs)?,
             None => receiver.no_record(logs)?,
         }
     }
@@ -52,7 +106,15 @@ fn scope(
     receiver: &mut Receiver<'_>,
     resource: &Scope,
     logs: &[Member<'_>],
+    whole: &[u8],
 ) -> Result<(), DecodeError> {
+    if is_otherwise(
+        logs,
+        &[b"logRecords", b"log_records"],
+        &[b"scope", b"schemaUrl", b"schema_url"],
+    ) {
+        return receiver.no_record(whole);
+    }
     let described = find(logs, "scope", "scope").and_then(members_of).unwrap_or_default();
     let name = find(&described, "name", "name").map(text_of).unwrap_or_default();
     let version = find(&described, "version", "version").map(text_of).unwrap_or_default();
@@ -61,12 +123,37 @@ fn scope(
     let Some(records) = elements_of(records) else { return receiver.no_record(records) };
     for text in records {
         match members_of(text) {
+            Some(members) if is_otherwise(&members, &[b"body"], RECORD) => {
+                receiver.no_record(text)?;
+            }
             Some(members) => receiver.record(&scope, record(&members))?,
             None => receiver.no_record(text)?,
         }
     }
     Ok(())
 }
+
+/// What a record may have beside its body.
+const RECORD: &[&[u8]] = &[
+    b"timeUnixNano",
+    b"time_unix_nano",
+    b"observedTimeUnixNano",
+    b"observed_time_unix_nano",
+    b"severityNumber",
+    b"severity_number",
+    b"severityText",
+    b"severity_text",
+    b"attributes",
+    b"droppedAttributesCount",
+    b"dropped_attributes_count",
+    b"flags",
+    b"traceId",
+    b"trace_id",
+    b"spanId",
+    b"span_id",
+    b"eventName",
+    b"event_name",
+];
 
 fn record(members: &[Member<'_>]) -> Record {
     let number = |name, other| find(members, name, other).map(number).unwrap_or_default();

@@ -10,6 +10,8 @@
 //! Value     { text = 1 | bool = 2 | int = 3 | double = 4 | List = 5 { repeated Value = 1 }
 //!             | Map = 6 { repeated KeyValue = 1 } | bytes = 7 }
 //! ```
+//! A message that has unknown fields in the place of its list or its body is kept as a line; a known field
+//! of another kind is refused.
 
 use std::fmt::Write as _;
 
@@ -28,11 +30,21 @@ pub fn decode_otlp(body: &[u8], options: &DecodeOptions) -> Result<Decoded, Deco
         start: body.as_ptr().addr(),
         receiver: Receiver { options, out: Decoded::new(), repeated: 0 },
     };
+    let (mut is_request, mut has_more) = (false, false);
     let mut fields = Fields::of(body);
     while let Some((field, value)) = fields.next(decoder.start)? {
-        if let (1, Field::Bytes(logs)) = (field, value) {
-            decoder.resource(logs)?;
+        match (field, value) {
+            (1, Field::Bytes(logs)) => {
+                is_request = true;
+                decoder.resource(logs)?;
+            }
+            (1, _) => return Err(fields.unexpected(decoder.start)),
+            (_, Field::Bytes(_)) => has_more = true,
+            _ => {}
         }
+    }
+    if has_more && !is_request {
+        decoder.receiver.no_record(body)?;
     }
     Ok(decoder.receiver.out.finish(options))
 }
@@ -45,14 +57,19 @@ struct Decoder<'a> {
 
 impl Decoder<'_> {
     fn resource(&mut self, body: &[u8]) -> Result<(), DecodeError> {
-        let (mut attributes, mut scopes) = (Attributes::new(), Vec::new());
+        let (mut attributes, mut scopes, mut has_more) = (Attributes::new(), Vec::new(), false);
         let mut fields = Fields::of(body);
         while let Some((field, value)) = fields.next(self.start)? {
             match (field, value) {
                 (1, Field::Bytes(resource)) => self.attributes(resource, 1, &mut attributes)?,
                 (2, Field::Bytes(scope)) => scopes.push(scope),
+                (1 | 2, _) => return Err(fields.unexpected(self.start)),
+                (4.., Field::Bytes(_)) => has_more = true,
                 _ => {}
             }
+        }
+        if has_more && scopes.is_empty() {
+            return self.receiver.no_record(body);
         }
         let resource = self.receiver.resource(attributes);
         for scope in scopes {
@@ -63,7 +80,7 @@ impl Decoder<'_> {
 
     fn scope(&mut self, resource: &Scope, body: &[u8]) -> Result<(), DecodeError> {
         let (mut name, mut version) = (String::new(), String::new());
-        let (mut attributes, mut records) = (Attributes::new(), Vec::new());
+        let (mut attributes, mut records, mut has_more) = (Attributes::new(), Vec::new(), false);
         let mut fields = Fields::of(body);
         while let Some((field, value)) = fields.next(self.start)? {
             match (field, value) {
@@ -79,26 +96,38 @@ impl Decoder<'_> {
                     }
                 }
                 (2, Field::Bytes(record)) => records.push(record),
+                (1 | 2, _) => return Err(fields.unexpected(self.start)),
+                (4.., Field::Bytes(_)) => has_more = true,
                 _ => {}
             }
         }
+        if has_more && records.is_empty() {
+            return self.receiver.no_record(body);
+        }
         let scope = Receiver::scope(resource, name, version, attributes);
         for record in records {
-            let record = self.record(record)?;
-            self.receiver.record(&scope, record)?;
+            match self.record(record)? {
+                Some(record) => self.receiver.record(&scope, record)?,
+                None => self.receiver.no_record(record)?,
+            }
         }
         Ok(())
     }
 
-    fn record(&self, body: &[u8]) -> Result<Record, DecodeError> {
+    /// A record; none if it has something else in the place of its body.
+    fn record(&self, body: &[u8]) -> Result<Option<Record>, DecodeError> {
         let mut record = Record::default();
+        let (mut has_body, mut has_more) = (false, false);
         let mut fields = Fields::of(body);
         while let Some((field, value)) = fields.next(self.start)? {
             match (field, value) {
                 (1, Field::Fixed(time)) => record.time = Moment::Nanoseconds(time),
                 (2, Field::Number(number)) => record.severity_number = number,
                 (3, Field::Bytes(value)) => record.severity_text = text(value),
-                (5, Field::Bytes(value)) => record.body = self.value(value, 0)?,
+                (5, Field::Bytes(value)) => {
+                    has_body = true;
+                    record.body = self.value(value, 0)?;
+                }
                 (6, Field::Bytes(pair)) => record.attributes.push(self.pair(pair, 0)?),
                 (7, Field::Number(number)) => record.dropped_attributes = number,
                 (8, Field::Fixed(flags)) => record.flags = flags,
@@ -106,10 +135,12 @@ impl Decoder<'_> {
                 (10, Field::Bytes(id)) => record.span = hexadecimal(id),
                 (11, Field::Fixed(time)) => record.observed = time,
                 (12, Field::Bytes(value)) => record.event = text(value),
+                (1..=3 | 5..=12, _) => return Err(fields.unexpected(self.start)),
+                (13.., Field::Bytes(_)) => has_more = true,
                 _ => {}
             }
         }
-        Ok(record)
+        Ok((has_body || !has_more).then_some(record))
     }
 
     /// Collects the pairs that are a field of a message.
@@ -121,8 +152,10 @@ impl Decoder<'_> {
     ) -> Result<(), DecodeError> {
         let mut fields = Fields::of(body);
         while let Some((field, value)) = fields.next(self.start)? {
-            if let (true, Field::Bytes(pair)) = (field == wanted, value) {
-                out.push(self.pair(pair, 0)?);
+            match (field == wanted, value) {
+                (true, Field::Bytes(pair)) => out.push(self.pair(pair, 0)?),
+                (true, _) => return Err(fields.unexpected(self.start)),
+                _ => {}
             }
         }
         Ok(())
@@ -135,6 +168,7 @@ impl Decoder<'_> {
             match (field, value) {
                 (1, Field::Bytes(value)) => name = text(value),
                 (2, Field::Bytes(value)) => held = self.value(value, depth)?,
+                (1 | 2, _) => return Err(fields.unexpected(self.start)),
                 _ => {}
             }
         }
@@ -174,6 +208,7 @@ impl Decoder<'_> {
                     Value::Map(values)
                 }
                 (7, Field::Bytes(bytes)) => Value::Bytes(bytes.to_vec()),
+                (1..=7, _) => return Err(fields.unexpected(self.start)),
                 _ => held,
             };
         }
