@@ -148,6 +148,17 @@ fn a_sample_shows_what_would_go() {
 }
 
 #[test]
+fn a_private_key_of_a_file_goes_over_all_its_lines() {
+    let body = "MIIEpAIBAAKCAQEAx7Vd0aQmP3s9KfLw2Rt8Yb5Nc1HjUe6Zo4Gi+TqXkM/DlBvS";
+    let input = format!(
+        "10:00 a | -----BEGIN PRIVATE KEY-----\n10:00 a | {body}\n10:01 b | ready\n10:01 a | -----END PRIVATE KEY-----\n"
+    );
+    let key = "a | [REDACTED:private_key]";
+    let expected = format!("10:00 {key}\n10:00 {key}\n10:01 b | ready\n10:01 {key}\n");
+    assert_eq!(String::from_utf8_lossy(&redact(&[], &input).stdout), expected);
+}
+
+#[test]
 fn a_mistake_in_a_pattern_is_named_with_its_remedy() {
     let workspace = Workspace::new();
     let file = workspace.join("patterns.yaml");

@@ -138,6 +138,7 @@ fn pass(
     printer: &mut Printer,
 ) -> Result<(), CommandError> {
     let mut text = Vec::new();
+    let mut lines = redactor.lines();
     loop {
         text.clear();
         if input.read_until(b'\n', &mut text).map_err(|error| cannot_read(name, &error))? == 0 {
@@ -146,7 +147,7 @@ fn pass(
         let line = text.strip_suffix(b"\n").unwrap_or(&text);
         report.lines += 1;
         let mut hits = Vec::new();
-        let redacted = redactor.redact_line(line, |place| hits.push(place));
+        let redacted = lines.redact(line, |place| hits.push(place));
         for name in hits.iter().filter_map(|place| names.get(*place)) {
             *report.counts.entry(name.clone()).or_default() += 1;
         }

@@ -10,6 +10,8 @@ mod addresses;
 mod bytes;
 mod custom;
 mod key_block;
+#[cfg(test)]
+mod linear;
 mod numbers;
 mod pattern;
 mod scan;
@@ -18,7 +20,7 @@ mod signs;
 mod tokens;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -28,13 +30,17 @@ use logtap_loki::{Batch, Pairs};
 pub use custom::{CustomError, CustomPatterns};
 pub use pattern::{Pattern, Patterns, UnknownPattern};
 
-use key_block::Continuation;
+use key_block::OpenKey;
 use scan::Scanner;
 
-/// More streams than this are not remembered as being within a private key.
-const MAX_OPEN_KEYS: usize = 1024;
+/// More streams than this are not remembered from one push to the next as being within a private key.
+const MAX_OPEN_KEYS: usize = 65_536;
 /// A hit of labels or metadata, which belong to no line alone.
 const WHOLE_BATCH: u32 = u32::MAX;
+/// What replacements may add to the text of a batch, or to a line by itself: this, and an eighth of the text.
+const MAX_GROWTH: usize = 4 << 20;
+/// What stands in the place of a match once they have added that much.
+const SHORT_MARK: &[u8] = b"***";
 
 /// A value that went through a redactor, and so may be written.
 #[derive(Clone, Debug)]
@@ -46,11 +52,45 @@ pub struct Redacted<T> {
 /// A batch that may be written.
 pub type RedactedBatch<'a> = Redacted<Cow<'a, Batch>>;
 
-/// One replacement: of which pattern, in which entry.
+/// Replacements of one pattern in one entry, so that what is counted stays small beside what is replaced.
 #[derive(Clone, Copy, Debug)]
 struct Hit {
     entry: u32,
     pattern: u32,
+    count: u32,
+}
+
+/// Counts a replacement.
+fn add_hit(hits: &mut Vec<Hit>, entry: u32, pattern: usize) {
+    let pattern = pattern as u32;
+    let of_entry = hits.iter_mut().rev().take_while(|hit| hit.entry == entry);
+    match of_entry.into_iter().find(|hit| hit.pattern == pattern) {
+        Some(hit) => hit.count = hit.count.saturating_add(1),
+        None => hits.push(Hit { entry, pattern, count: 1 }),
+    }
+}
+
+/// How much longer than it was a text may still become.
+#[derive(Clone, Copy, Debug)]
+struct Growth {
+    left: usize,
+}
+
+impl Growth {
+    fn of(text: usize) -> Self {
+        Self { left: MAX_GROWTH + text / 8 }
+    }
+
+    /// What is written for a match of this length.
+    fn mark(&mut self, mark: &'static str, length: usize) -> &'static [u8] {
+        match self.left.checked_sub(mark.len().saturating_sub(length)) {
+            Some(left) => {
+                self.left = left;
+                mark.as_bytes()
+            }
+            None => SHORT_MARK,
+        }
+    }
 }
 
 impl<T> Redacted<T> {
@@ -65,7 +105,7 @@ impl<T> Redacted<T> {
         self.hits
             .iter()
             .filter(move |hit| u64::from(hit.entry) >= skipped)
-            .map(|hit| hit.pattern as usize)
+            .flat_map(|hit| std::iter::repeat_n(hit.pattern as usize, hit.count as usize))
     }
 }
 
@@ -77,7 +117,7 @@ pub struct Redactor {
     /// How often each of the names was replaced in what was stored.
     counts: Vec<AtomicU64>,
     /// Streams whose last line so far is within a private key, by a hash of their labels.
-    open_keys: Mutex<HashSet<u64>>,
+    open_keys: Mutex<HashMap<u64, OpenKey>>,
     open_count: AtomicUsize,
 }
 
@@ -110,9 +150,9 @@ impl Redactor {
     /// Counts what was replaced in a batch that is stored now, without its first entries that were stored
     /// before.
     pub fn count(&self, batch: &RedactedBatch<'_>, skipped: u64) {
-        for place in batch.hits_from(skipped) {
-            if let Some(count) = self.counts.get(place) {
-                count.fetch_add(1, Ordering::Relaxed);
+        for hit in batch.hits.iter().filter(|hit| u64::from(hit.entry) >= skipped) {
+            if let Some(count) = self.counts.get(hit.pattern as usize) {
+                count.fetch_add(u64::from(hit.count), Ordering::Relaxed);
             }
         }
     }
@@ -149,7 +189,13 @@ impl Redactor {
     /// was replaced. `None` if nothing was.
     pub fn redact_line(&self, line: &[u8], mut hit: impl FnMut(usize)) -> Option<Vec<u8>> {
         let mut out = Vec::new();
-        self.rewrite(line, &mut out, &mut hit).then_some(out)
+        let mut growth = Growth::of(line.len());
+        self.rewrite(line, &mut out, &mut growth, &mut hit).then_some(out)
+    }
+
+    /// Passes lines that follow each other, as those of a file do: a private key may take several.
+    pub fn lines(&self) -> Lines<'_> {
+        Lines { redactor: self, open: None }
     }
 
     /// Passes a set of names and values by itself. What is replaced is not counted.
@@ -165,57 +211,85 @@ impl Redactor {
 
     fn redact_lines(&self, batch: &Batch, changed: &mut Option<Batch>, hits: &mut Vec<Hit>) {
         let mut keys = OpenKeys::begin(self, batch);
+        let mut growth = Growth::of(batch.text.len());
         let mut out = Vec::new();
         for (number, entry) in batch.entries.iter().enumerate() {
             let line = batch.line(entry);
             let number = number as u32;
-            let mut hit = |pattern: usize| {
-                hits.push(Hit { entry: number, pattern: pattern as u32 });
-            };
+            let mut hit = |pattern: usize| add_hit(hits, number, pattern);
             out.clear();
-            let is_key = keys.as_mut().is_some_and(|keys| keys.continues(entry.stream, line));
-            let replaced = if is_key {
-                out.extend_from_slice(Pattern::PrivateKey.replacement().as_bytes());
-                hit(self.place(Pattern::PrivateKey));
-                true
-            } else {
-                self.rewrite(line, &mut out, &mut hit)
-            };
-            if replaced
-                && !is_key
-                && let Some(keys) = &mut keys
-            {
-                keys.begins(entry.stream, line);
-            }
-            match changed {
-                None if !replaced => {}
-                None => {
-                    // All before it is as it was.
-                    let mut copy = Batch {
-                        text: Vec::with_capacity(batch.text.len() + batch.text.len() / 16),
-                        entries: Vec::with_capacity(batch.entries.len()),
-                        ..batch.clone_without_lines()
+            let replaced = match &mut keys {
+                None => self.rewrite(line, &mut out, &mut growth, &mut hit),
+                Some(keys) => {
+                    let mut open = match keys.open.is_empty() {
+                        true => None,
+                        false => keys.open.remove(&entry.stream),
                     };
-                    for before in batch.entries.get(..number as usize).unwrap_or_default() {
-                        copy.push(
-                            before.stream,
-                            before.timestamp,
-                            before.metadata,
-                            batch.line(before),
-                        );
+                    let replaced = self.pass(line, &mut open, &mut out, &mut growth, &mut hit);
+                    if let Some(open) = open {
+                        keys.open.insert(entry.stream, open);
                     }
-                    copy.push(entry.stream, entry.timestamp, entry.metadata, &out);
-                    *changed = Some(copy);
+                    replaced
                 }
-                Some(copy) => {
-                    let line = if replaced { &out } else { line };
-                    copy.push(entry.stream, entry.timestamp, entry.metadata, line);
-                }
+            };
+            let copy = match changed {
+                None if !replaced => continue,
+                None => changed.insert(copy_before(batch, number as usize, out.len())),
+                Some(copy) => copy,
+            };
+            let text = if replaced { &out } else { line };
+            let end = entry.start as usize + entry.length as usize;
+            reserve(&mut copy.text, text.len(), batch.text.len().saturating_sub(end));
+            copy.push(entry.stream, entry.timestamp, entry.metadata, text);
+            if out.capacity() > LARGE {
+                out = Vec::new();
             }
         }
         if let Some(keys) = keys {
             keys.end();
         }
+    }
+
+    /// Writes a line without what was found in it or is a part of a private key that was begun before; false, and
+    /// nothing written, if there is neither.
+    fn pass(
+        &self,
+        line: &[u8],
+        open: &mut Option<OpenKey>,
+        out: &mut Vec<u8>,
+        growth: &mut Growth,
+        hit: &mut impl FnMut(usize),
+    ) -> bool {
+        let part = open.as_mut().and_then(|open| open.part(line));
+        if let Some(part) = part {
+            let mut rest = Vec::new();
+            let (before, after) = (line.get(..part.place.start), line.get(part.place.end..));
+            let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+            if !self.rewrite(before, out, growth, hit) {
+                out.extend_from_slice(before);
+            }
+            out.extend_from_slice(growth.mark(Pattern::PrivateKey.replacement(), part.place.len()));
+            hit(self.place(Pattern::PrivateKey));
+            let replaced = self.rewrite(after, &mut rest, growth, hit);
+            out.extend_from_slice(if replaced { &rest } else { after });
+            if part.is_last {
+                *open = OpenKey::begun_in(after);
+            }
+            return true;
+        }
+        if open.is_some_and(|open| open.is_given_up()) {
+            *open = None;
+        }
+        let key = self.place(Pattern::PrivateKey);
+        let mut begins = false;
+        let replaced = self.rewrite(line, out, growth, &mut |place| {
+            begins |= place == key;
+            hit(place);
+        });
+        if begins && let Some(key) = OpenKey::begun_in(line) {
+            *open = Some(key);
+        }
+        replaced
     }
 
     /// The place of a chosen pattern among the names.
@@ -228,19 +302,19 @@ impl Redactor {
         let mut changed: Option<Vec<Pairs>> = None;
         let mut out = Vec::new();
         let by_name = self.chosen().has(Pattern::Secret);
+        let text: usize = sets.iter().flatten().map(|(_, value)| value.len()).sum();
+        let mut growth = Growth::of(text);
         for (set, pairs) in sets.iter().enumerate() {
             for (place, (name, value)) in pairs.iter().enumerate() {
                 out.clear();
-                let mut hit = |pattern: usize| {
-                    hits.push(Hit { entry: WHOLE_BATCH, pattern: pattern as u32 });
-                };
+                let mut hit = |pattern: usize| add_hit(hits, WHOLE_BATCH, pattern);
                 if by_name
                     && secrets::is_secret_name(name)
                     && !secrets::is_nothing(value.as_bytes())
                 {
                     out.extend_from_slice(Pattern::Secret.replacement().as_bytes());
                     hit(self.place(Pattern::Secret));
-                } else if !self.rewrite(value.as_bytes(), &mut out, &mut hit) {
+                } else if !self.rewrite(value.as_bytes(), &mut out, &mut growth, &mut hit) {
                     continue;
                 }
                 let sets = changed.get_or_insert_with(|| sets.to_vec());
@@ -253,12 +327,21 @@ impl Redactor {
     }
 
     /// Writes a line without what was found in it; false, and nothing written, if nothing was.
-    fn rewrite(&self, line: &[u8], out: &mut Vec<u8>, hit: &mut impl FnMut(usize)) -> bool {
+    fn rewrite(
+        &self,
+        line: &[u8],
+        out: &mut Vec<u8>,
+        growth: &mut Growth,
+        hit: &mut impl FnMut(usize),
+    ) -> bool {
         let mut written = 0;
         if let Some(scanner) = &self.scanner {
             scanner.scan(line, |found| {
-                out.extend_from_slice(line.get(written..found.start).unwrap_or_default());
-                out.extend_from_slice(found.pattern.replacement().as_bytes());
+                let before = line.get(written..found.start).unwrap_or_default();
+                let mark = growth.mark(found.pattern.replacement(), found.end - found.start);
+                reserve(out, before.len() + mark.len(), line.len() - found.end);
+                out.extend_from_slice(before);
+                out.extend_from_slice(mark);
                 written = found.end;
                 hit(self.place(found.pattern));
             });
@@ -279,11 +362,60 @@ impl Redactor {
     }
 }
 
+/// Lines that follow each other.
+#[derive(Debug)]
+pub struct Lines<'a> {
+    redactor: &'a Redactor,
+    open: Option<OpenKey>,
+}
+
+impl Lines<'_> {
+    /// Passes the next line, as [`Redactor::redact_line`] does.
+    pub fn redact(&mut self, line: &[u8], mut hit: impl FnMut(usize)) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        let mut growth = Growth::of(line.len());
+        let replaced = match self.redactor.chosen().has(Pattern::PrivateKey) {
+            true => self.redactor.pass(line, &mut self.open, &mut out, &mut growth, &mut hit),
+            false => self.redactor.rewrite(line, &mut out, &mut growth, &mut hit),
+        };
+        replaced.then_some(out)
+    }
+}
+
+/// A text of this size grows by what it needs, not to the double.
+const LARGE: usize = 1 << 20;
+
+/// Makes space for a piece where the rest, of this length, will probably follow.
+fn reserve(text: &mut Vec<u8>, piece: usize, rest: usize) {
+    if text.capacity() - text.len() >= piece {
+        return;
+    }
+    let needed = piece + rest + rest / 16;
+    match text.len() + needed > LARGE {
+        // A sixteenth of what is there, so that many small steps do not copy it all each time.
+        true => text.reserve_exact(needed + text.len() / 16),
+        false => text.reserve(piece),
+    }
+}
+
+/// A copy of a batch with its first lines only, and with room for the others.
+fn copy_before(batch: &Batch, lines: usize, next: usize) -> Batch {
+    let mut copy = Batch {
+        text: Vec::with_capacity(batch.text.len() + batch.text.len() / 16 + next.min(LARGE)),
+        entries: Vec::with_capacity(batch.entries.len()),
+        ..batch.clone_without_lines()
+    };
+    for entry in batch.entries.get(..lines).unwrap_or_default() {
+        copy.push(entry.stream, entry.timestamp, entry.metadata, batch.line(entry));
+    }
+    copy
+}
+
 /// The streams of a batch that are within a private key.
 struct OpenKeys<'a> {
     redactor: &'a Redactor,
     batch: &'a Batch,
-    open: Vec<u32>,
+    open: HashMap<u32, OpenKey>,
     /// Whether the redactor has to be told at the end.
     known_before: bool,
 }
@@ -294,11 +426,11 @@ impl<'a> OpenKeys<'a> {
         if !redactor.chosen().has(Pattern::PrivateKey) {
             return None;
         }
-        let mut keys = Self { redactor, batch, open: Vec::new(), known_before: false };
+        let mut keys = Self { redactor, batch, open: HashMap::new(), known_before: false };
         if redactor.open_count.load(Ordering::Acquire) > 0 {
             let known = redactor.open_keys.lock().unwrap_or_else(PoisonError::into_inner);
             keys.open = (0..batch.streams.len() as u32)
-                .filter(|&stream| known.contains(&keys.hash(stream)))
+                .filter_map(|stream| Some((stream, *known.get(&keys.hash(stream))?)))
                 .collect();
             keys.known_before = !keys.open.is_empty();
         }
@@ -310,23 +442,6 @@ impl<'a> OpenKeys<'a> {
         BuildHasherDefault::<DefaultHasher>::default().hash_one(labels)
     }
 
-    /// Whether a line is a part of a key that was begun before it.
-    fn continues(&mut self, stream: u32, line: &[u8]) -> bool {
-        let Some(place) = self.open.iter().position(|open| *open == stream) else { return false };
-        let continuation = key_block::continuation(line);
-        if continuation != Continuation::Part {
-            self.open.swap_remove(place);
-        }
-        continuation != Continuation::Other
-    }
-
-    /// Looks at a line in which something was found: it may begin a key.
-    fn begins(&mut self, stream: u32, line: &[u8]) {
-        if key_block::leaves_open(line) {
-            self.open.push(stream);
-        }
-    }
-
     /// Remembers for the next batch what is open.
     fn end(self) {
         if self.open.is_empty() && !self.known_before {
@@ -335,10 +450,12 @@ impl<'a> OpenKeys<'a> {
         let mut known = self.redactor.open_keys.lock().unwrap_or_else(PoisonError::into_inner);
         for stream in 0..self.batch.streams.len() as u32 {
             let hash = self.hash(stream);
-            if !self.open.contains(&stream) {
-                known.remove(&hash);
-            } else if known.len() < MAX_OPEN_KEYS {
-                known.insert(hash);
+            match self.open.get(&stream) {
+                None => drop(known.remove(&hash)),
+                Some(open) if known.len() < MAX_OPEN_KEYS || known.contains_key(&hash) => {
+                    known.insert(hash, *open);
+                }
+                Some(_) => {}
             }
         }
         self.redactor.open_count.store(known.len(), Ordering::Release);

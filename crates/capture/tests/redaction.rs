@@ -381,6 +381,115 @@ fn a_private_key_goes_over_lines_and_batches() {
 }
 
 #[test]
+fn a_private_key_goes_whatever_stands_before_its_lines_or_between_them() {
+    let redactor = all();
+    let body = "MIIEpAIBAAKCAQEAx7Vd0aQmP3s9KfLw2Rt8Yb5Nc1HjUe6Zo4Gi+TqXkM/DlBvS";
+    let tail = "p0Rw8Zc3Yt==";
+    let gone = "[REDACTED:private_key]";
+    let words = "-----BEGIN RSA PRIVATE KEY-----";
+    let end = "-----END RSA PRIVATE KEY-----";
+    let json = |text: &str| format!("{{\"log\":\"{text}\\n\",\"stream\":\"stderr\"}}");
+    let time = |second: u32, text: &str| format!("2024-01-15T10:20:{second:02}Z web-1  | {text}");
+    for (lines, expected) in [
+        (
+            vec![time(1, words), time(2, body), time(3, tail), time(4, end)],
+            vec![time(1, gone), time(2, gone), time(3, gone), time(4, gone)],
+        ),
+        (vec![json(words), json(body), json(tail), json(end)], vec![json(gone); 4]),
+        (
+            vec![
+                words.into(),
+                body.into(),
+                "GET /health 200 in 3 ms".into(),
+                body.into(),
+                "from 10.1.2.3".into(),
+                tail.into(),
+                end.into(),
+                body.into(),
+            ],
+            vec![
+                gone.into(),
+                gone.into(),
+                "GET /health 200 in 3 ms".into(),
+                gone.into(),
+                "from [REDACTED:ip]".into(),
+                gone.into(),
+                gone.into(),
+                body.into(),
+            ],
+        ),
+        (
+            vec![
+                "PuTTY-User-Key-File-3: ssh-ed25519".into(),
+                "Private-Lines: 1".into(),
+                body.into(),
+                "Private-MAC: 0a1b2c".into(),
+                "x".into(),
+            ],
+            vec![
+                "PuTTY-User-Key-File-3: ssh-ed25519".into(),
+                gone.into(),
+                gone.into(),
+                gone.into(),
+                "x".into(),
+            ],
+        ),
+        (
+            vec![
+                "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----".into(),
+                body.into(),
+                "---- END SSH2 ENCRYPTED PRIVATE KEY ---- y".into(),
+            ],
+            vec![gone.into(), gone.into(), format!("{gone} y")],
+        ),
+    ] {
+        let mut stream = redactor.lines();
+        let out: Vec<String> = lines
+            .iter()
+            .map(|line| match stream.redact(line.as_bytes(), |_| {}) {
+                Some(text) => String::from_utf8(text).unwrap(),
+                None => line.clone(),
+            })
+            .collect();
+        assert_eq!(out, expected);
+    }
+    // One that is never finished is forgotten.
+    let mut stream = redactor.lines();
+    stream.redact(words.as_bytes(), |_| {});
+    for _ in 0..40 {
+        assert_eq!(stream.redact(b"level=info", |_| {}), None);
+    }
+    assert_eq!(stream.redact(body.as_bytes(), |_| {}), None);
+}
+
+#[test]
+fn what_is_replaced_may_not_make_a_text_much_longer() {
+    let redactor = all();
+    let line = "a@b.cc ".repeat(3 << 20);
+    let out = redactor.redact_line(line.as_bytes(), |_| {}).unwrap();
+    assert!(
+        out.len() <= line.len() + line.len() / 8 + (4 << 20),
+        "{} of {}",
+        out.len(),
+        line.len()
+    );
+    assert!(out.capacity() <= out.len() + out.len() / 8, "{} of {}", out.capacity(), out.len());
+    assert!(out.starts_with(b"[REDACTED:email] [REDACTED:email]") && out.ends_with(b" *** *** "));
+    assert_eq!(memchr::memchr(b'@', &out), None);
+    let mut batch = Batch::new();
+    batch.streams.push(Vec::new());
+    batch.push(0, 1, 0, line.as_bytes());
+    let redacted = redactor.redact(&batch);
+    assert_eq!(redacted.hits_from(0).count(), 3 << 20);
+    let out = redacted.get();
+    assert!(
+        out.text.capacity() <= line.len() + line.len() / 4 + (5 << 20),
+        "{}",
+        out.text.capacity()
+    );
+}
+
+#[test]
 fn patterns_of_ones_own_follow_the_built_in_ones() {
     let text = "- {name: order, pattern: 'ORD-\\d+', replacement: '<order>'}\n\
                 - {name: mail, pattern: '\\[REDACTED:email\\]', replacement: '<mail>'}";

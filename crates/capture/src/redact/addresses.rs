@@ -147,7 +147,9 @@ pub(super) fn ip_v6(line: &[u8], colon: usize, floor: usize) -> Option<Found> {
     if !is_given || is_word(before(line, start)) || before(line, start) == b':' {
         return None;
     }
-    let mut end = run_end(line, colon, |byte| is_part(byte) || byte == b'.');
+    // No further than to see that it is too long.
+    let near = line.get(..line.len().min(start + LONGEST_IP_V6 + 2))?;
+    let mut end = run_end(near, colon, |byte| is_part(byte) || byte == b'.');
     while end > colon && before(line, end) == b'.' {
         end -= 1;
     }

@@ -11,7 +11,7 @@ use aho_corasick::packed::{Config, MatchKind, Searcher};
 use aho_corasick::{AhoCorasick, Span};
 use wide::u8x16;
 
-use super::bytes::Found;
+use super::bytes::{Found, step};
 use super::{Pattern, Patterns, addresses, numbers, secrets, signs};
 
 const BLOCK: usize = 64;
@@ -36,6 +36,7 @@ enum Literals {
 impl Literals {
     fn find(&self, line: &[u8], from: usize) -> Option<(usize, usize)> {
         let span = Span { start: from, end: line.len() };
+        step(line.len().saturating_sub(from).min(1));
         let found = match self {
             Self::Packed(searcher) => searcher.find_in(line, span),
             Self::Automaton(automaton) => automaton.find(aho_corasick::Input::new(line).span(span)),
@@ -67,7 +68,7 @@ impl Scanner {
 
     /// Calls `emit` for everything that is found in a line, in order and without overlaps.
     pub(super) fn scan(&self, line: &[u8], mut emit: impl FnMut(Found)) {
-        let mut state = State { line, chosen: self.chosen, floor: 0, pending: None };
+        let mut state = State { line, chosen: self.chosen, floor: 0, pending: None, no_jwt: 0 };
         let mut literal = self.literals.as_ref().and_then(|literals| literals.find(line, 0));
         if self.digits || self.signs {
             let mut digit_before = 0;
@@ -160,6 +161,8 @@ struct State<'a> {
     floor: usize,
     /// What was found last. It may turn out to be a part of an e-mail address.
     pending: Option<Found>,
+    /// Up to here no JSON web token begins.
+    no_jwt: usize,
 }
 
 impl State<'_> {
@@ -202,7 +205,9 @@ impl State<'_> {
             Some((_, signs::Sign::Address)) => self.floor_for_addresses(),
             _ => self.floor_for_numbers(),
         };
-        if let Some(found) = signs::recognise(self.line, place, number, floor, self.chosen) {
+        if let Some(found) =
+            signs::recognise(self.line, place, number, floor, self.chosen, &mut self.no_jwt)
+        {
             self.take(found, emit);
         }
     }

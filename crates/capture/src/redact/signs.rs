@@ -6,13 +6,15 @@ use super::tokens::{BASE64_URL, Bytes};
 use super::{Pattern, Patterns, addresses, key_block, secrets, tokens};
 
 /// What is searched for, and what it may be the sign of.
-pub(super) const LITERALS: [(&[u8], Sign); 70] = {
+pub(super) const LITERALS: [(&[u8], Sign); 72] = {
     use Sign::{Address, Bearer, Jwt, PrivateKey, Token, Url};
     [
         (b"eyJ", Jwt),
         (b"://", Url),
         (b"%40", Address),
         (b"-----BEGIN ", PrivateKey),
+        (b"---- BEGIN ", PrivateKey),
+        (b"Private-Lines:", PrivateKey),
         // The middle of "bearer", in every case.
         (b"rer", Bearer),
         (b"reR", Bearer),
@@ -120,10 +122,11 @@ pub(super) fn recognise(
     literal: usize,
     floor: usize,
     chosen: Patterns,
+    no_jwt: &mut usize,
 ) -> Option<Found> {
     let (text, sign) = LITERALS.get(literal)?;
     match *sign {
-        Sign::Jwt if chosen.has(Pattern::Jwt) => tokens::jwt(line, start),
+        Sign::Jwt if chosen.has(Pattern::Jwt) => tokens::jwt(line, start, no_jwt),
         Sign::Url if chosen.has(Pattern::UrlPassword) => secrets::url(line, start + 3),
         Sign::Address if chosen.has(Pattern::Email) => {
             addresses::email(line, start, text.len(), floor)

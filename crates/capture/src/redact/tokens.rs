@@ -8,8 +8,6 @@ pub(super) type Bytes = fn(u8) -> bool;
 
 pub(super) const BASE64_URL: Bytes =
     |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-/// Headers of JSON web tokens are small.
-const LONGEST_HEADER: usize = 4096;
 /// What a bearer token is made of (RFC 6750).
 const TOKEN_68: Bytes = |byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
 
@@ -22,29 +20,35 @@ pub(super) fn token(
     least: usize,
     most: usize,
 ) -> Option<Found> {
+    if before(line, start).is_ascii_alphanumeric() {
+        return None;
+    }
     // No further than to see that it is too long.
     let line = line.get(..line.len().min(from + most + 1))?;
     let end = run_end(line, from, is);
     let length = end - from;
-    let alone = !before(line, start).is_ascii_alphanumeric();
     // Names of things are words; tokens have digits.
     let digits = line.get(from..end)?.iter().any(u8::is_ascii_digit);
-    (alone && digits && (least..=most).contains(&length)).then_some(Found {
+    (digits && (least..=most).contains(&length)).then_some(Found {
         start,
         end,
         pattern: Pattern::ApiKey,
     })
 }
 
-/// Header, claims and signature; the signature may be empty.
-pub(super) fn jwt(line: &[u8], start: usize) -> Option<Found> {
-    if before(line, start).is_ascii_alphanumeric() {
+/// Header, claims and signature; the signature may be empty. Before `ruled_out` there is none: the run of letters
+/// that goes on there was looked at, from another place.
+pub(super) fn jwt(line: &[u8], start: usize, ruled_out: &mut usize) -> Option<Found> {
+    if start < *ruled_out || before(line, start).is_ascii_alphanumeric() {
         return None;
     }
-    let near = line.get(..line.len().min(start + LONGEST_HEADER))?;
-    let header = run_end(near, start, BASE64_URL);
-    if !is_at(line, header, b".eyJ") {
+    let header = run_end(line, start, BASE64_URL);
+    *ruled_out = header;
+    if at(line, header) != b'.' {
         return None;
+    }
+    if !is_at(line, header, b".eyJ") {
+        return encrypted(line, start, header);
     }
     let claims = run_end(line, header + 1, BASE64_URL);
     if at(line, claims) != b'.' {
@@ -58,6 +62,23 @@ pub(super) fn jwt(line: &[u8], start: usize) -> Option<Found> {
     Some(Found { start, end, pattern: Pattern::Jwt })
 }
 
+/// An encrypted token: header, key (which may be empty), vector, text and tag.
+fn encrypted(line: &[u8], start: usize, header: usize) -> Option<Found> {
+    const SHORTEST: usize = 16;
+    let mut ends = [header; 5];
+    for part in 1..ends.len() {
+        let from = ends.get(part - 1)? + 1;
+        let end = run_end(line, from, BASE64_URL);
+        let is_last = part == ends.len() - 1;
+        if end - from < SHORTEST && part != 1 || !is_last && at(line, end) != b'.' {
+            return None;
+        }
+        *ends.get_mut(part)? = end;
+    }
+    let is_header = header - start >= 20;
+    is_header.then_some(Found { start, end: ends[4], pattern: Pattern::Jwt })
+}
+
 /// `Bearer TOKEN`, with `Authorization:` before it if that is there.
 pub(super) fn bearer(line: &[u8], start: usize, floor: usize) -> Option<Found> {
     if !is_at_any_case(line, start, b"bearer") || is_word(before(line, start)) {
@@ -65,13 +86,15 @@ pub(super) fn bearer(line: &[u8], start: usize, floor: usize) -> Option<Found> {
     }
     let blanks = start + b"bearer".len();
     let from = run_end(line, blanks, |byte| matches!(byte, b' ' | b'\t'));
-    let end = run_end(line, from, TOKEN_68);
-    let mut end = end;
+    if from == blanks {
+        return None;
+    }
+    let mut end = run_end(line, from, TOKEN_68);
     // A full stop or comma at the end of a sentence is none of the token.
     while end > from && before(line, end) == b'.' {
         end -= 1;
     }
-    if from == blanks || end == from {
+    if end == from {
         return None;
     }
     let header = header_start(line, start, floor);
