@@ -18,6 +18,7 @@ mod otlp;
 mod push;
 mod routes;
 mod server;
+mod sources;
 mod status;
 mod store;
 mod strict;

@@ -26,6 +26,10 @@ pub(crate) struct Meters {
     pub(crate) faults: Meter,
     /// Lines kept under the label for what is not as it should be.
     pub(crate) invalid_lines: Meter,
+    /// Numbers of sources that were left out.
+    pub(crate) missing_lines: Meter,
+    /// Lines of sources under whose numbers there are others.
+    pub(crate) clashes: Meter,
     /// Streams that came without a line.
     pub(crate) empty_streams: Meter,
     /// Lines that were not stored because a real Loki would not store them.
@@ -189,6 +193,16 @@ impl Meters {
                 "logtap_logs_invalid_total",
                 "Lines stored that were not as they should be.",
                 self.invalid_lines.get(),
+            ),
+            (
+                "logtap_source_lines_missing_total",
+                "Lines that a collector numbered and did not send in their place.",
+                self.missing_lines.get(),
+            ),
+            (
+                "logtap_source_lines_clashing_total",
+                "Lines stored whose numbers another collector uses too.",
+                self.clashes.get(),
             ),
             (
                 "logtap_streams_empty_total",

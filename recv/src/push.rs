@@ -16,7 +16,6 @@ use std::borrow::Cow;
 
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
-use logtap_capture::Appended;
 use logtap_loki::{
     Batch, DecodeError, DecodeOptions, Decoded, LINES_HEADER, Mapping, Origin, SOURCE_HEADER,
     decode_otlp, decode_otlp_json, decode_push, decode_push_json, decode_raw, decode_records,
@@ -24,6 +23,7 @@ use logtap_loki::{
 };
 
 use crate::body::BodyError;
+use crate::sources::{Sources, Taken};
 use crate::store::{Store, StoreError};
 use crate::strict::Strict;
 use crate::unpack::{Packing, Turn, Unpacker, unpack_snappy};
@@ -47,10 +47,8 @@ pub(crate) struct Refusal {
 /// What a stored push was.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stored {
-    /// Lines that are in the capture now and were not before.
-    pub(crate) lines: u64,
-    /// Their bytes, as they were sent.
-    pub(crate) bytes: u64,
+    /// What became of its lines.
+    pub(crate) taken: Taken,
     /// Lines that were not as they should be.
     pub(crate) invalid: u64,
     /// Streams that came without a line.
@@ -80,6 +78,7 @@ pub(crate) struct Intake {
     pub(crate) strict: Option<Strict>,
     /// The label that tells the tenant.
     pub(crate) tenant_label: Option<String>,
+    pub(crate) sources: Sources,
 }
 
 /// How a push says that it is to be read.
@@ -331,14 +330,12 @@ impl Intake {
             .and_then(|strict| strict.judge(&mut decoded.batch, now, self.store.redactor()));
         let refused =
             verdict.map(|verdict| (verdict.entries, Refusal::new(verdict.status, verdict.text)));
-        let (mut lines, mut bytes) = (0, 0);
-        if !decoded.batch.is_empty() {
-            let Appended { stored, skipped, .. } = self.store.append(&decoded.batch)?;
-            let new = decoded.batch.entries.iter().skip(skipped as usize).take(stored as usize);
-            (lines, bytes) = (stored, new.map(|entry| u64::from(entry.length)).sum());
-        }
+        let taken = match decoded.batch.is_empty() {
+            true => Taken::default(),
+            false => self.sources.append(&self.store, &mut decoded.batch)?,
+        };
         let Decoded { invalid, empty_streams, .. } = decoded;
-        Ok(Stored { lines, bytes, invalid, empty_streams, refused })
+        Ok(Stored { taken, invalid, empty_streams, refused })
     }
 }
 
@@ -357,7 +354,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::create(directory.path(), crate::StoreOptions::default()).unwrap();
         let unpacker = Unpacker::new(LIMIT, false);
-        let mut intake = Intake { store: store.into(), unpacker, strict: None, tenant_label: None };
+        let mut intake = Intake {
+            store: store.into(),
+            unpacker,
+            strict: None,
+            tenant_label: None,
+            sources: Sources::default(),
+        };
         change(&mut intake);
         let mut map = HeaderMap::new();
         for (name, value) in headers {

@@ -24,6 +24,7 @@ use crate::meters::Meters;
 use crate::notices::Notices;
 use crate::otlp::AnswerForm;
 use crate::push::{Dialect, Form, Intake, Refusal, Stored};
+use crate::sources::Taken;
 use crate::status;
 use crate::trail::Trail;
 
@@ -145,10 +146,12 @@ async fn outcome(shared: &Shared, request: Request, dialect: Dialect) -> Result<
             meters.accepted.add(1);
             meters.invalid_lines.add(stored.invalid);
             meters.empty_streams.add(stored.empty_streams);
+            meters.missing_lines.add(stored.taken.missing);
+            meters.clashes.add(stored.taken.clashes);
             tell_of_oddities(shared, &stored, peer);
             meters.strict_lines.add(stored.refused.as_ref().map_or(0, |(lines, _)| *lines));
             if let Some(trail) = &shared.trail {
-                let record = AuditRecord::new(event).lines(stored.lines, stored.bytes);
+                let record = AuditRecord::new(event).lines(stored.taken.lines, stored.taken.bytes);
                 trail.write(record.from(peer).took(begun.elapsed())).await;
             }
             if let Some((lines, refusal)) = &mut stored.refused {
@@ -202,6 +205,26 @@ fn tell_of_oddities(shared: &Shared, stored: &Stored, peer: Option<IpAddr>) {
                 "{} of a push of {} were not as they should be; they are stored with the label \
                  logtap_invalid, whose value says what is wrong",
                 plural(stored.invalid, "entry", "entries"),
+                peer()
+            )
+        });
+    }
+    let Taken { missing, clashes, .. } = stored.taken;
+    if missing > 0 {
+        shared.notices.give("missing lines", || {
+            format!(
+                "{} that {} numbered did not come; they are stored if they come later",
+                plural(missing, "line", "lines"),
+                peer()
+            )
+        });
+    }
+    if clashes > 0 {
+        shared.notices.give("clashes", || {
+            format!(
+                "two collectors number their lines as one source, one of them at {}: the state (spool \
+                 directory) of one was copied; the lines of both are stored, some perhaps twice; start one \
+                 of them with an empty spool directory",
                 peer()
             )
         });

@@ -24,6 +24,7 @@ use crate::meters::Meters;
 use crate::notices::Notices;
 use crate::push::Intake;
 use crate::routes::{Shared, routes};
+use crate::sources::Sources;
 use crate::store::Store;
 use crate::strict::Strict;
 use crate::tls::{Tls, TlsError, TlsFiles};
@@ -165,6 +166,7 @@ pub fn serve(config: Config, store: Arc<Store>) -> Result<Handle, ServeError> {
         unpacker: Unpacker::new(config.max_unpacked, config.strict),
         strict: config.strict.then(Strict::default),
         tenant_label: config.tenant_label,
+        sources: Sources::default(),
     };
     let (intake, mapping) = (Arc::new(intake), Arc::new(config.mapping));
     let trail = config.audit.clone().map(Trail::start).transpose().map_err(ServeError::Run)?;

@@ -73,6 +73,14 @@ pub struct Counts {
     pub removed: u64,
 }
 
+/// Up to where the lines of a source are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LastLine {
+    pub(crate) number: u64,
+    /// Whether lines are stored under its older name.
+    pub(crate) has_older: bool,
+}
+
 /// A capture that takes batches, from any thread.
 #[derive(Debug)]
 pub struct Store {
@@ -152,6 +160,18 @@ impl Store {
             }
         }
         outcome
+    }
+
+    /// The number of the last line that is stored of a source, 0 for none, or where the store is closed. A
+    /// source without any has those of another name, `older`.
+    pub(crate) fn last_line(&self, source: &str, older: &str) -> LastLine {
+        let mut writer = self.writer();
+        let Some(writer) = writer.as_mut() else { return LastLine::default() };
+        let of_older = writer.last_line(older);
+        if of_older > writer.last_line(source) {
+            writer.assume_stored(source, of_older);
+        }
+        LastLine { number: writer.last_line(source), has_older: of_older > 0 }
     }
 
     /// Counts the lines of a batch that came where nobody can be asked to send again, and that cannot be

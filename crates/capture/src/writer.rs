@@ -277,6 +277,16 @@ impl Writer {
         })
     }
 
+    /// The number of the last line that is stored of a source, 0 for none.
+    pub fn last_line(&self, source: &str) -> u64 {
+        self.stored.last(source)
+    }
+
+    /// Takes the lines of a source that are stored up to this one for stored, without writing that down.
+    pub fn assume_stored(&mut self, source: &str, last: u64) {
+        self.stored.set(source, last);
+    }
+
     /// How many of the batch's first lines are stored already.
     fn stored_before(&self, batch: &Batch) -> Result<usize, CaptureError> {
         let Some(origin) = &batch.origin else { return Ok(0) };
