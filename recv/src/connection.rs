@@ -25,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::meters::Meters;
 use crate::notices::Notices;
+use crate::places::tidy;
 use crate::tls::Tls;
 
 /// How often a connection's time is looked at.
@@ -74,6 +75,8 @@ pub(crate) struct Door {
     pub(crate) meters: Arc<Meters>,
     pub(crate) notices: Arc<Notices>,
     pub(crate) routes: Router,
+    /// Whether slashes too many in an address are passed over.
+    pub(crate) tidies_paths: bool,
     places: Arc<Semaphore>,
 }
 
@@ -86,7 +89,8 @@ impl Door {
         routes: Router,
     ) -> Self {
         let places = limits.connections.clamp(1, Semaphore::MAX_PERMITS);
-        Self { limits, tls, meters, notices, routes, places: Arc::new(Semaphore::new(places)) }
+        let places = Arc::new(Semaphore::new(places));
+        Self { limits, tls, meters, notices, routes, tidies_paths: true, places }
     }
 
     /// Takes connections until it is told to stop, then waits for their ends.
@@ -274,9 +278,13 @@ impl Door {
         let stream = Timed { stream, clock: Arc::clone(&clock) };
         let routes = TowerToHyperService::new(self.routes.clone());
         let of_service = Arc::clone(&clock);
+        let tidies_paths = self.tidies_paths;
         let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
             let (clock, routes) = (Arc::clone(&of_service), routes.clone());
             request.extensions_mut().insert(Peer(peer));
+            if tidies_paths {
+                tidy(request.uri_mut());
+            }
             async move {
                 clock.set(Phase::Request);
                 let answer = routes.call(request).await;

@@ -20,9 +20,11 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::sleep;
 
 use crate::audit::{Audit, AuditEvent, AuditRecord};
+use crate::label_limits::limit_labels;
 use crate::meters::Meters;
 use crate::notices::Notices;
 use crate::push::Intake;
+use crate::workers::Workers;
 
 /// As much is read at a time, and stored together.
 const PIECE: usize = 256 << 10;
@@ -162,6 +164,7 @@ pub(crate) struct Lines {
     pub(crate) audit: Option<Arc<Audit>>,
     /// Bytes of lines that have not ended.
     pub(crate) held: Arc<AtomicUsize>,
+    pub(crate) workers: Arc<Workers>,
 }
 
 /// The bytes that one connection holds, as part of all.
@@ -332,12 +335,15 @@ impl Lines {
         loop {
             let (intake, mapping, held) =
                 (Arc::clone(&self.intake), Arc::clone(&self.mapping), Arc::clone(&lines));
-            let audit = self.audit.clone();
+            let (audit, workers) = (self.audit.clone(), Arc::clone(&self.workers));
             let outcome = tokio::task::spawn_blocking(move || {
+                let _busy = workers.begin();
                 let now = Timestamp::now().0;
                 let options = DecodeOptions { now, ..DecodeOptions::default() };
-                let decoded =
+                let mut decoded =
                     decode_records(&held, &mapping, &options).map_err(|error| error.to_string())?;
+                decoded.invalid += limit_labels(&mut decoded.batch, usize::MAX)
+                    .map_err(|error| error.to_string())?;
                 let stored =
                     intake.store.append(&decoded.batch).map_err(|error| error.to_string())?.stored;
                 if let Some(audit) = audit {
@@ -350,6 +356,14 @@ impl Lines {
             let reason = match outcome.await {
                 Ok(Ok(invalid)) => {
                     self.meters.invalid_lines.add(invalid);
+                    if invalid > 0 {
+                        self.notices.give("invalid json lines", || {
+                            format!(
+                                "{invalid} JSON lines were not as they should be; they are stored \
+                                 with the label logtap_invalid, whose value says what is wrong"
+                            )
+                        });
+                    }
                     return true;
                 }
                 Ok(Err(reason)) => reason,

@@ -26,6 +26,8 @@ pub(crate) struct Meters {
     pub(crate) faults: Meter,
     /// Lines kept under the label for what is not as it should be.
     pub(crate) invalid_lines: Meter,
+    /// Lines whose time seems to be in another unit.
+    pub(crate) odd_times: Meter,
     /// Numbers of sources that were left out.
     pub(crate) missing_lines: Meter,
     /// Lines of sources under whose numbers there are others.
@@ -193,6 +195,11 @@ impl Meters {
                 "logtap_logs_invalid_total",
                 "Lines stored that were not as they should be.",
                 self.invalid_lines.get(),
+            ),
+            (
+                "logtap_logs_odd_time_total",
+                "Lines whose time is in another unit than nanoseconds, as it seems.",
+                self.odd_times.get(),
             ),
             (
                 "logtap_source_lines_missing_total",

@@ -23,6 +23,14 @@ impl Notices {
         Self { notices_tx, latest: Mutex::default() }
     }
 
+    /// Gives a notice of which the giver knows that it was not given before.
+    pub(crate) fn tell(&self, text: String) {
+        if let Some(notices_tx) = &self.notices_tx {
+            // Nobody listens any more: then nobody misses it.
+            drop(notices_tx.send(text));
+        }
+    }
+
     /// Gives a notice of a kind, unless there was one of that kind just now.
     pub(crate) fn give(&self, kind: &'static str, text: impl FnOnce() -> String) {
         let Some(notices_tx) = &self.notices_tx else { return };

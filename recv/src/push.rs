@@ -23,6 +23,8 @@ use logtap_loki::{
 };
 
 use crate::body::BodyError;
+use crate::label_limits::{MAX_VALUE, limit_labels};
+use crate::odd_times::{OddTimes, Oddity};
 use crate::sources::{Sources, Taken};
 use crate::store::{Store, StoreError};
 use crate::strict::Strict;
@@ -53,6 +55,8 @@ pub(crate) struct Stored {
     pub(crate) invalid: u64,
     /// Streams that came without a line.
     pub(crate) empty_streams: u64,
+    /// What is odd about its times.
+    pub(crate) oddity: Oddity,
     /// Lines that were not stored because a real Loki would not, and what to answer.
     pub(crate) refused: Option<(u64, Refusal)>,
 }
@@ -79,6 +83,7 @@ pub(crate) struct Intake {
     /// The label that tells the tenant.
     pub(crate) tenant_label: Option<String>,
     pub(crate) sources: Sources,
+    pub(crate) odd_times: OddTimes,
 }
 
 /// How a push says that it is to be read.
@@ -200,6 +205,9 @@ impl Form {
             None => None,
             Some(_) => text(TENANT)?.filter(|tenant| !tenant.is_empty()).map(str::to_owned),
         };
+        if tenant.as_ref().is_some_and(|tenant| tenant.len() > MAX_VALUE) {
+            return Err(bad(format!("{TENANT} is longer than {MAX_VALUE} bytes")));
+        }
         Ok(Self { dialect, media, packing, origin, tenant })
     }
 
@@ -251,7 +259,7 @@ impl Form {
         let body = &*unpacked;
         let options =
             DecodeOptions { origin: self.origin.clone(), now, strict, max_weight: Some(limit) };
-        let decoded = match &self.dialect {
+        let mut decoded = match &self.dialect {
             Dialect::Otlp if self.media == Media::Json => decode_otlp_json(body, &options)?,
             Dialect::Otlp => decode_otlp(body, &options)?,
             Dialect::Records(mapping) => decode_records(body, mapping, &options)?,
@@ -264,6 +272,10 @@ impl Form {
         if self.dialect == Dialect::Loki && decoded.streams == 0 {
             let text = "error at least one valid stream is required for ingestion";
             return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, text));
+        }
+        if !strict {
+            // Loki has its own, and refuses what is beyond.
+            decoded.invalid += limit_labels(&mut decoded.batch, limit)?;
         }
         Ok(decoded)
     }
@@ -324,6 +336,13 @@ impl Intake {
     /// Decodes and stores a push.
     pub(crate) fn take(&self, form: &Form, body: &[u8], now: i64) -> Result<Stored, Refusal> {
         let (mut decoded, _turn) = form.decode(body, self, now)?;
+        let is_foreign = form.origin.is_none();
+        let oddity = match form.dialect {
+            Dialect::Loki | Dialect::Otlp if is_foreign => {
+                self.odd_times.look(&decoded.batch, self.store.redactor())
+            }
+            _ => Oddity::default(),
+        };
         let verdict = self
             .strict
             .as_ref()
@@ -335,7 +354,7 @@ impl Intake {
             false => self.sources.append(&self.store, &mut decoded.batch)?,
         };
         let Decoded { invalid, empty_streams, .. } = decoded;
-        Ok(Stored { taken, invalid, empty_streams, refused })
+        Ok(Stored { taken, invalid, empty_streams, oddity, refused })
     }
 }
 
@@ -360,6 +379,7 @@ mod tests {
             strict: None,
             tenant_label: None,
             sources: Sources::default(),
+            odd_times: OddTimes::default(),
         };
         change(&mut intake);
         let mut map = HeaderMap::new();

@@ -23,10 +23,12 @@ use crate::faults::FaultPlan;
 use crate::meters::Meters;
 use crate::notices::Notices;
 use crate::otlp::AnswerForm;
+use crate::places::not_found;
 use crate::push::{Dialect, Form, Intake, Refusal, Stored};
 use crate::sources::Taken;
 use crate::status;
 use crate::trail::Trail;
+use crate::workers::Workers;
 
 /// What all requests share.
 #[derive(Clone)]
@@ -39,7 +41,11 @@ pub(crate) struct Shared {
     pub(crate) faults: Arc<FaultPlan>,
     pub(crate) mapping: Arc<Mapping>,
     pub(crate) trail: Option<Arc<Trail>>,
+    pub(crate) workers: Arc<Workers>,
 }
+
+/// So many keys of JSON objects one address may name: each is looked for in every object.
+const MAX_KEYS: usize = 64;
 
 /// All routes. Those that only tell whether the receiver lives are open to everybody.
 pub(crate) fn routes(shared: Shared) -> Router {
@@ -57,7 +63,7 @@ pub(crate) fn routes(shared: Shared) -> Router {
         .route("/metrics", get(status::metrics))
         .route("/api/version", get(status::version))
         .route("/loki/api/v1/status/buildinfo", get(status::buildinfo))
-        .fallback(async || plain(StatusCode::NOT_FOUND, "404 page not found"))
+        .fallback(missing)
         .layer(from_fn_with_state(shared.clone(), only_who_is_known))
         .merge(open)
         .with_state(shared)
@@ -77,6 +83,18 @@ async fn only_who_is_known(State(shared): State<Shared>, request: Request, next:
     let ways = HeaderValue::from_static("Bearer, Basic realm=\"logtap\"");
     response.headers_mut().insert(WWW_AUTHENTICATE, ways);
     response
+}
+
+/// Whatever is not here.
+async fn missing(State(shared): State<Shared>, request: Request) -> Response {
+    let path = request.uri().path();
+    let text = not_found(path);
+    shared.notices.give("404", || {
+        let peer = request.extensions().get::<Peer>();
+        let peer = peer.map_or_else(|| "a sender".to_owned(), |peer| peer.0.ip().to_string());
+        format!("{peer} asks for `{}`: {text}", shared.intake.store.told(path))
+    });
+    plain(StatusCode::NOT_FOUND, &text)
 }
 
 /// `POST /loki/api/v1/push` and the older `POST /api/prom/push`.
@@ -102,6 +120,14 @@ async fn otlp(State(shared): State<Shared>, request: Request) -> Response {
 async fn records(State(shared): State<Shared>, request: Request) -> Response {
     let mut mapping = Mapping::clone(&shared.mapping);
     let query = request.uri().query().unwrap_or_default();
+    let keys = query.split(['&', ',']).count();
+    if keys > MAX_KEYS {
+        shared.meters.undecodable.add(1);
+        let text = format!(
+            "the address names {keys} keys, more than {MAX_KEYS}; `recv --json-key` takes any number"
+        );
+        return plain(StatusCode::BAD_REQUEST, &text);
+    }
     for part in query.split('&').filter(|part| !part.is_empty()) {
         let known = part.split_once('=').is_some_and(|(kind, keys)| {
             keys.split(',').all(|key| !key.is_empty() && mapping.add(kind, key))
@@ -146,6 +172,7 @@ async fn outcome(shared: &Shared, request: Request, dialect: Dialect) -> Result<
             meters.accepted.add(1);
             meters.invalid_lines.add(stored.invalid);
             meters.empty_streams.add(stored.empty_streams);
+            meters.odd_times.add(stored.oddity.lines);
             meters.missing_lines.add(stored.taken.missing);
             meters.clashes.add(stored.taken.clashes);
             tell_of_oddities(shared, &stored, peer);
@@ -208,6 +235,9 @@ fn tell_of_oddities(shared: &Shared, stored: &Stored, peer: Option<IpAddr>) {
                 peer()
             )
         });
+    }
+    for text in &stored.oddity.texts {
+        shared.notices.tell(text.clone());
     }
     let Taken { missing, clashes, .. } = stored.taken;
     if missing > 0 {
@@ -295,7 +325,9 @@ async fn take_push(shared: &Shared, request: Request, dialect: Dialect) -> Resul
     let intake = Arc::clone(&shared.intake);
     let meters = Arc::clone(&shared.meters);
     meters.waiting.add(1);
+    let workers = Arc::clone(&shared.workers);
     let stored = tokio::task::spawn_blocking(move || {
+        let _busy = workers.begin();
         // The body's part of the budget is given back here, also if the sender has gone away.
         let held = held;
         let outcome = intake.take(&form, &held.bytes, now);

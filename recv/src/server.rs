@@ -22,6 +22,7 @@ use crate::faults::{FaultPlan, Faults};
 use crate::json_lines::{Bound, LineSource, Lines};
 use crate::meters::Meters;
 use crate::notices::Notices;
+use crate::odd_times::OddTimes;
 use crate::push::Intake;
 use crate::routes::{Shared, routes};
 use crate::sources::Sources;
@@ -30,6 +31,7 @@ use crate::strict::Strict;
 use crate::tls::{Tls, TlsError, TlsFiles};
 use crate::trail::Trail;
 use crate::unpack::Unpacker;
+use crate::workers::Workers;
 
 /// How the server listens and what it takes.
 #[derive(Clone, Debug)]
@@ -167,10 +169,12 @@ pub fn serve(config: Config, store: Arc<Store>) -> Result<Handle, ServeError> {
         strict: config.strict.then(Strict::default),
         tenant_label: config.tenant_label,
         sources: Sources::default(),
+        odd_times: OddTimes::default(),
     };
     let (intake, mapping) = (Arc::new(intake), Arc::new(config.mapping));
     let trail = config.audit.clone().map(Trail::start).transpose().map_err(ServeError::Run)?;
     let trail = trail.map(Arc::new);
+    let workers = Arc::new(Workers::new(config.workers.max(1)));
     let lines = Lines {
         intake: Arc::clone(&intake),
         mapping: Arc::clone(&mapping),
@@ -178,6 +182,7 @@ pub fn serve(config: Config, store: Arc<Store>) -> Result<Handle, ServeError> {
         notices: Arc::clone(&notices),
         audit: config.audit.clone(),
         held: Arc::default(),
+        workers: Arc::clone(&workers),
     };
     let shared = Shared {
         intake,
@@ -188,9 +193,12 @@ pub fn serve(config: Config, store: Arc<Store>) -> Result<Handle, ServeError> {
         faults: Arc::new(FaultPlan::new(config.faults)),
         mapping,
         trail: trail.clone(),
+        workers,
     };
     let of_handle = Arc::clone(&meters);
-    let door = Door::new(config.connections, tls, meters, notices, routes(shared));
+    let mut door = Door::new(config.connections, tls, meters, notices, routes(shared));
+    // Loki knows its routes by their letter.
+    door.tidies_paths = !config.strict;
     let (stop_tx, stop_rx) = oneshot::channel();
     let grace = config.grace;
     let thread = thread::Builder::new()

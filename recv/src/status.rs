@@ -28,6 +28,10 @@ pub(crate) async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
         let text = r#"{"status":"not_ready","reason":"writer backpressure"}"#;
         return (StatusCode::SERVICE_UNAVAILABLE, JSON, text);
     }
+    if shared.workers.are_stuck() {
+        let text = r#"{"status":"not_ready","reason":"no worker is free"}"#;
+        return (StatusCode::SERVICE_UNAVAILABLE, JSON, text);
+    }
     (StatusCode::OK, JSON, r#"{"status":"ok"}"#)
 }
 

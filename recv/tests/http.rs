@@ -82,7 +82,7 @@ fn refusals_are_one_line_of_text() {
     assert_eq!(receiver.push(JSON, b"{}").0, 422);
     assert_eq!(receiver.push(PROTOBUF, b"junk").0, 400);
     assert_eq!(receiver.get("/loki/api/v1/push").0, 405);
-    assert_eq!(receiver.get("/loki/api/v1/push/").0, 404);
+    assert_eq!(receiver.get("/loki/api/v1/push/").0, 405);
     assert_eq!(receiver.get("/nowhere").0, 404);
     assert_eq!(receiver.text(), "");
 }

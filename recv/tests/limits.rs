@@ -320,3 +320,62 @@ fn a_server_that_stops_answers_what_it_has_begun() {
     assert_eq!(rest(idle), "");
     assert_eq!(receiver::raw_text(directory.path()).lines().count(), 1);
 }
+
+#[test]
+fn labels_beyond_the_limits_are_metadata_of_marked_lines() {
+    let receiver = Receiver::plain();
+    let labels: Vec<String> =
+        (0..200_000).map(|number| format!("\"n{number:06}\":\"v\"")).collect();
+    let body = format!(
+        "{{\"streams\":[{{\"stream\":{{{}}},\"values\":[[\"1\",\"x\"]]}}]}}",
+        labels.join(",")
+    );
+    assert_eq!(receiver.push(JSON, body.as_bytes()).0, 204);
+    assert_eq!(metric(&receiver, "logtap_logs_invalid_total"), 1);
+    let text = receiver.text();
+    let (labels, rest) = text.split_once("},\"msg\"").unwrap();
+    assert!(labels.contains("\"logtap_invalid\":\"labels\"") && labels.len() < 2_000);
+    assert!(rest.contains("\"n199999\":\"v\""), "nothing is lost");
+}
+
+#[test]
+fn keys_of_an_address_have_a_limit() {
+    let receiver = Receiver::plain();
+    let ask = |query: &str| {
+        let head = format!("POST /logtap/lines?{query} HTTP/1.1\r\nContent-Length: 2");
+        receiver.ask(&head, b"{}")
+    };
+    assert_eq!(ask(&["label=a"; 64].join("&")).0, 204);
+    for query in [["label=a"; 2_600].join("&"), format!("label={}", ["a"; 2_600].join(","))] {
+        let (status, _, text) = ask(&query);
+        assert!(status == 400 && text.contains("2600 keys, more than 64"), "{status} {text}");
+    }
+}
+
+#[test]
+fn what_is_odd_about_a_push_is_told_to_the_person_here() {
+    let (notices_tx, notices_rx) = std::sync::mpsc::channel();
+    let receiver = with(Config { notices: Some(notices_tx), ..Config::default() });
+    let body = json("x").replace("1000000000", "1700000000123");
+    for _ in 0..2 {
+        assert_eq!(receiver.push(JSON, body.as_bytes()).0, 204);
+    }
+    assert_eq!(receiver.push(JSON, br#"{"streams":[{"stream":{"a":"b"}}]}"#).0, 204);
+    assert_eq!(receiver.push(JSON, format!("{body} behind").as_bytes()).0, 204);
+    let (status, _, text) = receiver.get("/loki/push");
+    assert!(
+        status == 404 && text.contains("`POST /loki/api/v1/push` was probably meant"),
+        "{text}"
+    );
+    let told: Vec<String> = notices_rx.try_iter().collect();
+    for part in [
+        "the times of stream {app=\"web\"} are milliseconds",
+        "1 stream of a push of 127.0.0.1 came without a line",
+        "1 entry of a push of 127.0.0.1 were not as they should be",
+        "127.0.0.1 asks for `/loki/push`",
+    ] {
+        assert_eq!(told.iter().filter(|text| text.contains(part)).count(), 1, "{part}: {told:?}");
+    }
+    assert_eq!(metric(&receiver, "logtap_logs_odd_time_total"), 3);
+    assert_eq!(metric(&receiver, "logtap_streams_empty_total"), 1);
+}

@@ -261,8 +261,13 @@ fn routes_and_the_older_form() {
     table.row("the older form here", &new_path, old.as_bytes(), BOTH);
     let no = [(405, 0), (405, 0)];
     table.row("GET", &format!("GET /loki/api/v1/push HTTP/1.1{json}"), b"", no);
+    let good = good();
+    let stored = [(204, 1), (404, 0)];
+    for path in ["/loki/api/v1/push/", "//loki/api/v1//push"] {
+        table.row(path, &format!("POST {path} HTTP/1.1{json}"), good.as_bytes(), stored);
+    }
     let missing = [(404, 0), (404, 0)];
-    table.row("a slash", &format!("POST /loki/api/v1/push/ HTTP/1.1{json}"), b"{}", missing);
+    table.row("another route", &format!("POST /loki/push HTTP/1.1{json}"), b"{}", missing);
     let receiver = &table.receivers[0];
     let (status, head, body) = receiver.get("/ready");
     assert_eq!((status, body.as_str()), (200, "ready\n"));
