@@ -1,12 +1,15 @@
 //! What is printed, and where: answers on stdout, everything else on stderr.
 //!
-//! Colour only on a terminal and never where NO_COLOR is set; every text is readable without it.
+//! Colour only on a terminal and never where NO_COLOR is set; every text is readable without it. What others wrote
+//! reaches a terminal only as it can be shown ([`logtap_units::visible`]): no command can forget that, since all that is
+//! printed goes through here. A pipe or a file gets the bytes as they are.
 
 use std::cell::{Cell, OnceCell};
 use std::env;
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
+use logtap_units::visible::{VisibleWriter, shown, shown_json, written_to};
 use serde::Serialize;
 
 use crate::failure::CommandError;
@@ -19,7 +22,7 @@ pub(crate) fn wants_no_colour() -> bool {
 
 /// The two outputs of a command. Standard output is not locked: what a command starts may write there too.
 pub(crate) struct Printer {
-    stdout: BufWriter<Stdout>,
+    stdout: VisibleWriter<BufWriter<Stdout>>,
     colour: bool,
     /// Whether stderr is a terminal that takes nothing any more.
     is_stuck: Cell<bool>,
@@ -33,31 +36,60 @@ impl Printer {
         let dumb = env::var_os("TERM").is_some_and(|name| name == "dumb");
         let refused = wants_no_colour();
         Self {
-            stdout: BufWriter::with_capacity(64 << 10, io::stdout()),
+            stdout: VisibleWriter::new(
+                BufWriter::with_capacity(64 << 10, io::stdout()),
+                io::stdout().is_terminal(),
+            ),
             colour: io::stderr().is_terminal() && !dumb && !refused,
             is_stuck: Cell::new(false),
             notes: OnceCell::new(),
         }
     }
 
-    /// Where answers go.
+    /// Where answers go. A terminal gets what acts on it made visible.
     pub(crate) fn answers(&mut self) -> &mut impl Write {
         &mut self.stdout
     }
 
-    /// One line of an answer.
+    /// Lets answers through to a terminal as they are, because the user has asked for that.
+    pub(crate) fn let_through(&mut self) -> Result<(), CommandError> {
+        Ok(self.stdout.let_through()?)
+    }
+
+    /// Whether a message in an answer has to be made visible.
+    pub(crate) const fn makes_visible(&self) -> bool {
+        self.stdout.is_active()
+    }
+
+    /// One line of an answer: an end of a line in it is shown as one.
     pub(crate) fn line(&mut self, text: impl Display) -> Result<(), CommandError> {
+        if self.makes_visible() {
+            let text = text.to_string();
+            return Ok(writeln!(self.stdout, "{}", shown(&text))?);
+        }
         Ok(writeln!(self.stdout, "{text}")?)
+    }
+
+    /// A line of JSON, or JSON of several lines: what acts on a terminal is escaped, so that it stays the same JSON.
+    pub(crate) fn json_text(&mut self, text: &str) -> io::Result<()> {
+        let shown = if self.makes_visible() { shown_json(text) } else { text.into() };
+        writeln!(self.stdout.direct()?, "{shown}")
     }
 
     /// An answer for programs.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), CommandError> {
         let text = serde_json::to_string_pretty(value).map_err(CommandError::caused)?;
-        self.line(text)
+        Ok(self.json_text(&text)?)
     }
 
-    /// One line for a person. Where it cannot be written there is nobody to tell.
+    /// A line for a person, or several. Where it cannot be written there is nobody to tell.
     pub(crate) fn note(&self, text: impl Display) {
+        let text = text.to_string();
+        self.put(&written_to(&io::stderr(), &text));
+    }
+
+    /// A note that can be shown already.
+    fn put(&self, text: &str) {
         if self.is_stuck.get() {
             return;
         }
@@ -99,15 +131,19 @@ impl Printer {
         if failure.is_broken_pipe() {
             return;
         }
+        let on_terminal = io::stderr().is_terminal();
         if as_json {
             if let Ok(text) = serde_json::to_string(&failure.report()) {
-                self.note(text);
+                self.put(&if on_terminal { shown_json(&text) } else { text.as_str().into() });
             }
             return;
         }
-        self.note(format_args!("{} {failure}", self.emphasised("error:")));
+        let text = failure.to_string();
+        let text = if on_terminal { shown(&text) } else { text.as_str().into() };
+        self.put(&format!("{} {text}", self.emphasised("error:")));
         for hint in failure.hints() {
-            self.note(format_args!("hint: {hint}"));
+            let hint = if on_terminal { shown(hint) } else { hint.as_str().into() };
+            self.put(&format!("hint: {hint}"));
         }
     }
 

@@ -26,5 +26,7 @@ mod refusals;
 mod summary_file;
 /// What the command sees: signals, descriptors, environment.
 mod surroundings;
+/// Text of others on a terminal.
+mod terminals;
 /// Programs that the tap does not reach are named.
 mod unreached;

@@ -24,7 +24,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("logtap-analysis", &["logtap-capture"]),
     ("logtap-doctor", &["logtap-wire", "logtap-program"]),
     ("logtap-tui", &["logtap-loki", "logtap-capture", "logtap-units"]),
-    ("logtap-injector", &["logtap-embedded", "logtap-program", "logtap-arguments"]),
+    ("logtap-injector", &["logtap-embedded", "logtap-program", "logtap-arguments", "logtap-units"]),
     (
         "logtap",
         &[

@@ -2,12 +2,13 @@
 
 mod access;
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use logtap_units::visible::VisibleWriter;
 use logtap_units::{read, show};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -171,10 +172,15 @@ pub fn log_to_stderr() {
     // Fails only where somebody listens already.
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(|| VisibleWriter::new(io::stderr(), io::stderr().is_terminal()))
         .with_ansi(false)
         .try_init()
         .unwrap_or_default();
+}
+
+/// Lines of others on a terminal must not act on it.
+fn visible_stdout() -> VisibleWriter<io::Stdout> {
+    VisibleWriter::new(io::stdout(), io::stdout().is_terminal())
 }
 
 impl CollectorArgs {
@@ -222,7 +228,7 @@ impl CollectorArgs {
             return Err(CollectorError::Access { reason, remedy });
         }
         if self.to == "-" {
-            return Ok(Box::new(JsonLines::new(io::stdout())));
+            return Ok(Box::new(JsonLines::new(visible_stdout())));
         }
         if let Some(address) = self.to.strip_prefix("tcp://") {
             let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use logtap_arguments::{EXIT_CODE, Mistake, Origins, explain, is_answer};
 use logtap_collector::command::{CollectorArgs, log_to_stderr, run};
+use logtap_units::visible::written_to;
 
 /// Drain a tap directory and push its lines
 #[derive(Parser)]
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(error) if is_answer(&error) => return answered(error.print()),
         Err(error) => {
-            eprintln!("{}", explain(&error, &words, &Program::command(), |_, _| None));
+            tell(&explain(&error, &words, &Program::command(), |_, _| None));
             return ExitCode::from(EXIT_CODE);
         }
     };
@@ -35,8 +36,13 @@ fn main() -> ExitCode {
     let text = error.with_causes();
     let remedy = error.remedy().map(str::to_owned);
     let hints = remedy.into_iter().chain(origins.hints(&text)).collect();
-    eprintln!("{}", Mistake { text, hints });
+    tell(&Mistake { text, hints });
     ExitCode::from(error.exit_code())
+}
+
+/// What acts on a terminal is made visible: a mistake quotes what it is about.
+fn tell(mistake: &Mistake) {
+    eprintln!("{}", written_to(&io::stderr(), &mistake.to_string()));
 }
 
 /// Who closes our output early has read enough.

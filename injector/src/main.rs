@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use logtap_arguments::{EXIT_CODE, Mistake, Origins, explain, is_answer};
 use logtap_injector::{InjectArgs, InjectError};
+use logtap_units::visible::written_to;
 
 #[derive(Parser)]
 #[command(name = "logtap-injector", version, about, max_term_width = 100)]
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(error) if is_answer(&error) => return answered(error.print()),
         Err(error) => {
-            eprintln!("{}", explain(&error, &words, &Program::command(), |_, _| None));
+            tell(&explain(&error, &words, &Program::command(), |_, _| None));
             return ExitCode::from(EXIT_CODE);
         }
     };
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
     let origins = Origins::find(&Program::command(), &matches, |_, _| None);
     let text = with_causes(&failure);
     let hints = std::iter::once(failure.remedy().to_owned()).chain(origins.hints(&text)).collect();
-    eprintln!("{}", Mistake { text, hints });
+    tell(&Mistake { text, hints });
     ExitCode::from(failure.exit_code())
 }
 
@@ -46,6 +47,11 @@ fn with_causes(failure: &InjectError) -> String {
         cause = error.source();
     }
     text
+}
+
+/// What acts on a terminal is made visible: a mistake quotes what it is about.
+fn tell(mistake: &Mistake) {
+    eprintln!("{}", written_to(&io::stderr(), &mistake.to_string()));
 }
 
 /// Who closes our output early has read enough.

@@ -50,6 +50,9 @@ pub(crate) struct DoctorArgs {
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print paths and names to a terminal as they are, whatever that does to it
+    #[arg(long, conflicts_with = "json")]
+    raw: bool,
 }
 
 fn process_number(text: &str) -> Result<u32, String> {
@@ -72,6 +75,9 @@ pub(crate) fn run(args: &DoctorArgs, printer: &mut Printer) -> Result<Ending, Co
     if args.json {
         printer.json(&report)?;
     } else {
+        if args.raw {
+            printer.let_through()?;
+        }
         for line in text(&report) {
             printer.line(line)?;
         }

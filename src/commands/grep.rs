@@ -1,12 +1,13 @@
 //! `logtap grep`: the lines of a capture that match a pattern.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 use logtap_analysis::{Filter, GrepError, GrepOptions, Line, Timestamp, damage, grep};
 use logtap_units::show::plural;
+use logtap_units::visible::{last_state, shown};
 
 use super::chosen_capture;
 use crate::commands::Ending;
@@ -45,6 +46,9 @@ pub(crate) struct GrepArgs {
     /// How lines are printed
     #[arg(long, value_enum)]
     format: Option<Format>,
+    /// Print text with all its bytes: to a terminal too, and of a line that was drawn again and again all of its states
+    #[arg(long, conflicts_with = "json")]
+    raw: bool,
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
     pub(crate) json: bool,
@@ -77,19 +81,25 @@ pub(crate) fn run(args: &GrepArgs, printer: &mut Printer) -> Result<Ending, Comm
     let format = match (args.json, args.format) {
         (true, _) => Format::Json,
         (false, Some(format)) => format,
-        (false, None) if std::io::stdout().is_terminal() => Format::Text,
+        (false, None) if io::stdout().is_terminal() => Format::Text,
         (false, None) => Format::Json,
+    };
+    if args.raw {
+        printer.let_through()?;
+    }
+    let look = match (args.raw, printer.makes_visible()) {
+        (true, _) => Look::Exact,
+        (false, true) => Look::Visible,
+        (false, false) => Look::LastState,
     };
     let mut broken = None;
     let report = grep(&directory, &options, |found| {
-        let line = match format {
-            Format::Json => None,
-            Format::Text => found.entry(),
-        };
-        let out = printer.answers();
-        let written = match line {
-            Some(line) => show(&line, out),
-            None => out.write_all(found.line).and_then(|()| out.write_all(b"\n")),
+        let written = match format {
+            Format::Json => as_it_stands(found.line, printer),
+            Format::Text => match found.entry() {
+                Some(line) => show(&line, look, printer.answers()),
+                None => show_message(found.line, look, printer.answers()),
+            },
         };
         match written {
             Ok(()) => ControlFlow::Continue(()),
@@ -120,8 +130,39 @@ pub(crate) fn run(args: &GrepArgs, printer: &mut Printer) -> Result<Ending, Comm
     Ok(Ending::OK)
 }
 
-/// `10:19:59.001 [web stderr] message`, with the exact bytes of the message.
-fn show(line: &Line<'_>, out: &mut impl Write) -> std::io::Result<()> {
+/// A line of the capture with its exact bytes, on a terminal too as far as they do nothing to it.
+fn as_it_stands(line: &[u8], printer: &mut Printer) -> io::Result<()> {
+    match std::str::from_utf8(line) {
+        Ok(text) if printer.makes_visible() && text.starts_with('{') => printer.json_text(text),
+        _ => {
+            let out = printer.answers();
+            out.write_all(line)?;
+            out.write_all(b"\n")
+        }
+    }
+}
+
+/// How a message is printed as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// All of its bytes.
+    Exact,
+    /// Its bytes, but only the last state of a line that was drawn again and again.
+    LastState,
+    /// The last state as it can be shown on a terminal.
+    Visible,
+}
+
+/// `10:19:59.001 [web stderr] message`.
+fn show(line: &Line<'_>, look: Look, out: &mut impl Write) -> io::Result<()> {
+    let head = head(line);
+    let head = if look == Look::Visible { shown(&head) } else { head.into() };
+    out.write_all(head.as_bytes())?;
+    show_message(&line.bytes(), look, out)
+}
+
+/// Time and source, to stand before a message.
+fn head(line: &Line<'_>) -> String {
     let time = line.timestamp.to_string();
     let clock = time.get(11..).unwrap_or(&time).trim_end_matches('Z');
     let (second, fraction) = clock.split_once('.').unwrap_or((clock, ""));
@@ -132,8 +173,18 @@ fn show(line: &Line<'_>, out: &mut impl Write) -> std::io::Result<()> {
     let source: Vec<_> =
         [label("app"), label("file").or_else(|| label("stream"))].into_iter().flatten().collect();
     let source = if source.is_empty() { "-".to_owned() } else { source.join(" ") };
-    write!(out, "{second}.{fraction:0<3.3} [{source}] ")?;
-    out.write_all(&line.bytes())?;
+    format!("{second}.{fraction:0<3.3} [{source}] ")
+}
+
+fn show_message(message: &[u8], look: Look, out: &mut impl Write) -> io::Result<()> {
+    match (look, std::str::from_utf8(message)) {
+        (Look::LastState, Ok(text)) => out.write_all(last_state(text).as_bytes())?,
+        (Look::Exact | Look::LastState, _) => out.write_all(message)?,
+        (Look::Visible, _) => {
+            let text = String::from_utf8_lossy(message);
+            out.write_all(shown(&last_state(&text)).as_bytes())?;
+        }
+    }
     out.write_all(b"\n")
 }
 
@@ -160,10 +211,14 @@ fn time(text: &str) -> Result<Timestamp, String> {
 mod tests {
     use super::*;
 
-    fn shown(line: &str) -> String {
+    fn shown_as(look: Look, line: &str) -> String {
         let mut out = Vec::new();
-        show(&Line::parse(line.as_bytes()).unwrap(), &mut out).unwrap();
+        show(&Line::parse(line.as_bytes()).unwrap(), look, &mut out).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    fn shown(line: &str) -> String {
+        shown_as(Look::LastState, line)
     }
 
     #[test]
@@ -172,6 +227,16 @@ mod tests {
         assert_eq!(shown(line), "10:19:59.001 [web stderr] no \"way\"\n");
         let bare = r#"{"ts":"2026-01-15T10:19:59Z","labels":{},"msg":"m"}"#;
         assert_eq!(shown(bare), "10:19:59.000 [-] m\n");
+    }
+
+    #[test]
+    fn the_last_state_is_shown_unless_all_bytes_are_asked_for() {
+        let line = r#"{"ts":"2026-01-15T10:19:59Z","labels":{"app":"a\u001b[2J"},"msg":"1%\r\u001b[K99%\r"}"#;
+        let head = "10:19:59.000 [a\x1b[2J] ";
+        assert_eq!(shown_as(Look::Exact, line), format!("{head}1%\r\x1b[K99%\r\n"));
+        assert_eq!(shown_as(Look::LastState, line), format!("{head}\x1b[K99%\n"));
+        let visible = "10:19:59.000 [a\u{241b}[2J] 99%\n";
+        assert_eq!(shown_as(Look::Visible, line), visible);
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub(crate) struct InspectArgs {
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print names and values to a terminal as they are, whatever that does to it
+    #[arg(long, conflicts_with = "json")]
+    raw: bool,
 }
 
 pub(crate) fn run(args: &InspectArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
@@ -35,7 +38,12 @@ pub(crate) fn run(args: &InspectArgs, printer: &mut Printer) -> Result<Ending, C
     if args.json {
         printer.json(&report)?;
     } else {
-        printer.line(text(&report))?;
+        if args.raw {
+            printer.let_through()?;
+        }
+        for line in text(&report) {
+            printer.line(line)?;
+        }
     }
     for damage in &report.damaged {
         printer.note(format_args!("warning: {damage}"));
@@ -43,12 +51,16 @@ pub(crate) fn run(args: &InspectArgs, printer: &mut Printer) -> Result<Ending, C
     Ok(Ending::OK)
 }
 
-fn text(report: &InspectReport) -> String {
+fn text(report: &InspectReport) -> Vec<String> {
     let mut lines = vec![row("capture", &report.dir)];
     if let (Some(from), Some(to)) = (report.data_from, report.data_to) {
         lines.push(row("period", &format!("{from} to {to}{}", lasting(from, to))));
     }
-    lines.push(row("lines", &plural(report.total_lines, "line")));
+    let unparsed = match report.unparsed_lines {
+        0 => String::new(),
+        lines => format!(", of them {} without labels and time (no entry)", plural(lines, "line")),
+    };
+    lines.push(row("lines", &format!("{}{unparsed}", plural(report.total_lines, "line"))));
     let on_disk = format!("{} in {}", size(report.disk_size), plural(report.files as u64, "file"));
     let data = if report.total_bytes == report.disk_size {
         on_disk
@@ -69,7 +81,7 @@ fn text(report: &InspectReport) -> String {
         lines.push(format!("timeline, {}:", report.bucket_width));
         lines.extend(timeline(&report.timeline));
     }
-    lines.join("\n")
+    lines
 }
 
 fn row(name: &str, value: &str) -> String {

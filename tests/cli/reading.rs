@@ -56,6 +56,30 @@ fn inspect_shows_period_size_labels_and_time() {
 }
 
 #[test]
+fn a_line_that_is_no_entry_is_found_and_counted_as_the_screen_does() {
+    let workspace = Workspace::new();
+    write_capture(&workspace.join("cap"), "2026-01-15T10:19:00Z");
+    let path = workspace.join("cap").join(SEGMENT);
+    let mut lines = std::fs::read(&path).expect("just written");
+    lines.extend_from_slice(b"timeout, not JSON\n  \ntimeout that is unfin");
+    std::fs::write(path, lines).expect("just written");
+    let answer = |words: &[&str]| {
+        let output = command(logtap()).args(words).current_dir(workspace.path()).output();
+        String::from_utf8(output.expect("logtap starts").stdout).expect("reports are text")
+    };
+    assert_eq!(answer(&["grep", "(?i)timeout", "--count", "cap"]), format!("{SEGMENT}\t3\n"));
+    let found = answer(&["grep", "not JSON", "--format", "text", "cap"]);
+    assert_eq!(found, "timeout, not JSON\n");
+    assert_eq!(answer(&["grep", "not JSON", "--label", "app=web", "cap"]), "");
+    assert_eq!(answer(&["grep", "not JSON", "--from", "2026-01-15T10:00:00Z", "cap"]), "");
+    let report = answer(&["inspect", "cap"]);
+    assert!(
+        report.contains("lines    5 lines, of them 1 line without labels and time (no entry)\n"),
+        "{report}"
+    );
+}
+
+#[test]
 fn without_a_name_the_newest_capture_is_meant() {
     let workspace = Workspace::new();
     write_capture(&workspace.join("first"), "2026-01-15T10:19:00Z");

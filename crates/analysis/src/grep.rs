@@ -1,6 +1,6 @@
 //! `grep`: the entries whose message, or a value of whose labels, matches a pattern.
 //!
-//! Blocks of lines are searched by several threads for what the pattern needs; only lines that have it
+//! A line that is no entry is searched as text; it has no labels and no time. Blocks of lines are searched by several threads for what the pattern needs; only lines that have it
 //! are looked at, and only escaped messages are decoded. Matches come in the order of the capture.
 
 use std::collections::{BTreeMap, HashMap};
@@ -202,7 +202,9 @@ impl Search<'_> {
             rest = rest.get(start..).unwrap_or_default();
             let length = memchr(b'\n', rest).unwrap_or(rest.len());
             let (line, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-            if self.matches(memory, line) {
+            // An unfinished last line is no line yet unless it is an entry.
+            let is_finished = !after.is_empty();
+            if self.matches(memory, line, is_finished) {
                 found.add(line, self.options.count_only);
             }
             rest = after.get(1..).unwrap_or_default();
@@ -210,12 +212,12 @@ impl Search<'_> {
         found
     }
 
-    fn matches(&self, memory: &mut Memory, line: &[u8]) -> bool {
+    fn matches(&self, memory: &mut Memory, line: &[u8], is_finished: bool) -> bool {
         let quick = LineSlices::of(line)
             .filter(|slices| !slices.message.is_empty() || !slices.labels.is_empty());
         match quick.and_then(|slices| self.quick(memory, &slices)) {
             Some(matches) => matches,
-            None => self.slow(line),
+            None => self.slow(line, is_finished),
         }
     }
 
@@ -255,8 +257,14 @@ impl Search<'_> {
         Some(verdict)
     }
 
-    fn slow(&self, line: &[u8]) -> bool {
-        let Some(line) = Line::parse(line) else { return false };
+    fn slow(&self, line: &[u8], is_finished: bool) -> bool {
+        // What is no entry is searched as it stands, as the screen does.
+        let Some(line) = Line::parse(line) else {
+            return is_finished
+                && !line.iter().all(u8::is_ascii_whitespace)
+                && self.options.filter.takes_unparsed()
+                && self.pattern.is_match(line);
+        };
         let is_match = |text: &str| self.pattern.is_match(text.as_bytes());
         !line.is_phantom()
             && self.options.filter.takes(&line)

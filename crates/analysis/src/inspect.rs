@@ -28,8 +28,11 @@ pub struct InspectReport {
     pub metadata: Option<Metadata>,
     /// How many data files there are.
     pub files: usize,
-    /// How many entries there are.
+    /// How many lines there are.
     pub total_lines: u64,
+    /// Those of them that are no entries, and have neither labels nor a time.
+    #[serde(skip_serializing_if = "is_none_of_them")]
+    pub unparsed_lines: u64,
     /// Their size before compression.
     pub total_bytes: u64,
     /// The size of the data files.
@@ -73,13 +76,19 @@ fn is_zero(value: &f64) -> bool {
     *value == 0.0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_none_of_them(value: &u64) -> bool {
+    *value == 0
+}
+
 /// Looks at a capture. Without a number of threads there is one for each processor.
 pub fn inspect(
     directory: &Path,
     threads: Option<NonZero<usize>>,
 ) -> Result<InspectReport, CaptureError> {
     let capture = Capture::open(directory)?;
-    let (unknown, mut damaged) = read_unknown(&capture, threads.unwrap_or_else(default_threads));
+    let Unknown { entries: unknown, unparsed, mut damaged } =
+        read_unknown(&capture, threads.unwrap_or_else(default_threads));
     let known = capture.segments().iter().filter_map(Segment::index);
     let entries: Vec<&IndexEntry> =
         known.chain(&unknown).filter(|entry| entry.lines > 0 || entry.bytes > 0).collect();
@@ -89,14 +98,15 @@ pub fn inspect(
         .collect();
     let filled = || entries.iter().filter(|entry| entry.lines > 0);
     let (timeline, width) = timeline(&spans);
-    let total_lines = entries.iter().map(|entry| entry.lines).sum();
+    let total_lines = entries.iter().map(|entry| entry.lines).sum::<u64>() + unparsed.lines;
     damaged.sort();
     damaged.extend(damage(directory));
     Ok(InspectReport {
         dir: directory.display().to_string(),
         files: capture.segments().len(),
         total_lines,
-        total_bytes: entries.iter().map(|entry| entry.bytes).sum(),
+        unparsed_lines: unparsed.lines,
+        total_bytes: entries.iter().map(|entry| entry.bytes).sum::<u64>() + unparsed.bytes,
         disk_size: capture.segments().iter().map(Segment::disk_bytes).sum(),
         data_from: filled().map(|entry| entry.from).min(),
         data_to: filled().map(|entry| entry.to).max(),
@@ -144,12 +154,28 @@ fn labels(entries: &[&IndexEntry]) -> BTreeMap<String, Vec<LabelValue>> {
     counts.into_iter().map(|(name, values)| (name.to_owned(), in_order(values))).collect()
 }
 
-/// Reads the segments that the index does not know: what it would say about them, and what is damaged.
-fn read_unknown(capture: &Capture, threads: NonZero<usize>) -> (Vec<IndexEntry>, Vec<String>) {
+/// What was found in segments that the index does not know.
+struct Unknown {
+    /// What it would say about them.
+    entries: Vec<IndexEntry>,
+    unparsed: Unparsed,
+    damaged: Vec<String>,
+}
+
+/// Lines that are no entries.
+#[derive(Clone, Copy, Default)]
+struct Unparsed {
+    lines: u64,
+    bytes: u64,
+}
+
+/// Reads the segments that the index does not know.
+fn read_unknown(capture: &Capture, threads: NonZero<usize>) -> Unknown {
     let segments: Vec<&Segment> =
         capture.segments().iter().filter(|segment| segment.index().is_none()).collect();
     let mut found: BTreeMap<String, SegmentStats> = BTreeMap::new();
     let mut damaged = Vec::new();
+    let mut unparsed = Unparsed::default();
     scan(
         &segments,
         threads,
@@ -157,13 +183,18 @@ fn read_unknown(capture: &Capture, threads: NonZero<usize>) -> (Vec<IndexEntry>,
         |(), lines| Counted::of(lines),
         |segment, result| {
             match result {
-                Ok(counted) => counted.add_to(found.entry(segment.file()).or_default()),
+                Ok(counted) => {
+                    unparsed.lines += counted.unparsed.lines;
+                    unparsed.bytes += counted.unparsed.bytes;
+                    counted.add_to(found.entry(segment.file()).or_default());
+                }
                 Err(error) => damaged.push(error.to_string()),
             }
             ControlFlow::Continue(())
         },
     );
-    (found.into_iter().map(|(file, stats)| stats.into_entry(file)).collect(), damaged)
+    let entries = found.into_iter().map(|(file, stats)| stats.into_entry(file)).collect();
+    Unknown { entries, unparsed, damaged }
 }
 
 /// What is counted in a piece of a segment.
@@ -172,6 +203,7 @@ struct Counted {
     range: Option<(Timestamp, Timestamp)>,
     lines: u64,
     bytes: u64,
+    unparsed: Unparsed,
     /// Labels as they stand in the lines.
     labels: HashMap<Vec<u8>, u64>,
 }
@@ -182,25 +214,36 @@ impl Counted {
         for line in text.split_inclusive(|&byte| byte == b'\n') {
             let entry = line.strip_suffix(b"\n").unwrap_or(line);
             // An unfinished last line is no entry yet, and does not count as one.
-            if counted.add(entry) {
-                counted.bytes += line.len() as u64;
+            match counted.add(entry) {
+                Some(true) => counted.bytes += line.len() as u64,
+                Some(false) if line.len() > entry.len() => {
+                    counted.unparsed.lines += 1;
+                    counted.unparsed.bytes += line.len() as u64;
+                }
+                _ => {}
             }
         }
         counted
     }
 
-    fn add(&mut self, line: &[u8]) -> bool {
+    /// Counts an entry; false for a line that is none, and nothing for what is no line.
+    fn add(&mut self, line: &[u8]) -> Option<bool> {
         if let Some(slices) = LineSlices::of(line).filter(|slices| !slices.labels.is_empty())
             && let Some(time) = slices.time()
         {
             self.add_entry(time, slices.labels);
-            return true;
+            return Some(true);
         }
-        let Some(line) = Line::parse(line).filter(|line| !line.is_phantom()) else { return false };
+        let Some(line) = Line::parse(line) else {
+            return (!line.iter().all(u8::is_ascii_whitespace)).then_some(false);
+        };
+        if line.is_phantom() {
+            return None;
+        }
         let mut labels = Vec::new();
         push_object(&mut labels, &line.labels);
         self.add_entry(line.timestamp, &labels);
-        true
+        Some(true)
     }
 
     fn add_entry(&mut self, time: Timestamp, labels: &[u8]) {

@@ -34,6 +34,11 @@ impl Filter {
         self.takes_time(line.timestamp) && self.takes_labels(&line.labels)
     }
 
+    /// Whether a line that is no entry is wanted: it has no labels, and its time is not known.
+    pub fn takes_unparsed(&self) -> bool {
+        self.from.is_none() && self.to.is_none() && self.takes_labels(&Vec::new())
+    }
+
     /// Whether every entry is wanted.
     pub fn takes_all(&self) -> bool {
         *self == Self::default()
@@ -64,6 +69,17 @@ mod tests {
 
     fn time(text: &str) -> Option<Timestamp> {
         Some(Timestamp::parse(text).unwrap())
+    }
+
+    #[test]
+    fn a_line_that_is_no_entry_has_neither_time_nor_labels() {
+        let label = |value: &str| vec![("app".to_owned(), value.to_owned())];
+        assert!(Filter::default().takes_unparsed());
+        assert!(Filter { labels: label(""), ..Filter::default() }.takes_unparsed());
+        assert!(!Filter { labels: label("web"), ..Filter::default() }.takes_unparsed());
+        let ten = time("2024-01-15T10:00:00Z");
+        assert!(!Filter { from: ten, ..Filter::default() }.takes_unparsed());
+        assert!(!Filter { to: ten, ..Filter::default() }.takes_unparsed());
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! The level of a line, by the rules that Grafana's colours follow: a `level=` or `"level":` field,
-//! else the first level word. Only the beginning of a line is looked at. Guesses nothing else.
+//! else the first level word. Only the beginning of a line is looked at, and colours are looked through. Guesses nothing
+//! else.
+
+use memchr::memchr2;
 
 /// How much of a line is looked at.
 const WINDOW: usize = 100;
+/// And with the colours that are in it.
+const COLOURED_WINDOW: usize = 400;
 
 /// A level that was found in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +42,45 @@ impl Level {
 
 /// Finds the level of a line.
 pub fn detect(line: &[u8]) -> Option<Level> {
+    let window = line.get(..WINDOW).unwrap_or(line);
+    if memchr2(b'\x1b', b'\\', window).is_some() {
+        let (text, length) = without_colours(line);
+        return detect_plain(text.get(..length).unwrap_or_default());
+    }
+    detect_plain(line)
+}
+
+/// The beginning of a line without the sequences that colour it, as they are or as JSON writes them. One byte more than
+/// is looked at, so that a word which goes on is known to.
+fn without_colours(line: &[u8]) -> ([u8; WINDOW + 1], usize) {
+    let (mut text, mut length) = ([0; WINDOW + 1], 0);
+    let mut rest = line.get(..COLOURED_WINDOW).unwrap_or(line);
+    while let Some((first, behind)) = rest.split_first() {
+        if let Some(sequence) = colour_length(rest) {
+            rest = rest.get(sequence..).unwrap_or_default();
+            continue;
+        }
+        let Some(place) = text.get_mut(length) else { break };
+        *place = *first;
+        length += 1;
+        rest = behind;
+    }
+    (text, length)
+}
+
+/// The length of a sequence that colours, if a text begins with one.
+fn colour_length(text: &[u8]) -> Option<usize> {
+    if !matches!(text.first(), Some(b'\x1b' | b'\\')) {
+        return None;
+    }
+    let introducers: [&[u8]; 4] = [b"\x1b[", b"\\u001b[", b"\\u001B[", b"\\x1b["];
+    let introducer = introducers.iter().find(|introducer| text.starts_with(introducer))?.len();
+    let parameters = text.get(introducer..)?;
+    let end = parameters.iter().position(|byte| !byte.is_ascii_digit() && !b";:".contains(byte))?;
+    matches!(parameters.get(end), Some(b'm' | b'K')).then_some(introducer + end + 1)
+}
+
+fn detect_plain(line: &[u8]) -> Option<Level> {
     let window = line.get(..WINDOW).unwrap_or(line);
     let mut first = None;
     // The value of a level field counts wherever it stands; a word counts if no such field follows.
@@ -148,6 +192,27 @@ mod tests {
         ] {
             assert_eq!(detect(line.as_bytes()), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn colours_hide_no_level_and_make_none() {
+        for (line, expected) in [
+            ("\x1b[31mERROR\x1b[0m refused", Some(Level::Error)),
+            ("\x1b[90m10:00:01\x1b[0m \x1b[1;33mWARN\x1b[0m: slow", Some(Level::Warn)),
+            ("\x1b[38;2;255;0;0mlevel\x1b[0m=\x1b[31merror\x1b[0m", Some(Level::Error)),
+            ("{\"level\":\"\\u001b[31merror\\u001b[0m\"}", Some(Level::Error)),
+            ("\x1b[2K\x1b[35mdebug\x1b[K", Some(Level::Debug)),
+            ("C:\\error no colour", None),
+            ("\x1b[31m31mERRORS", None),
+            ("\x1b[31", None),
+            ("\x1b", None),
+        ] {
+            assert_eq!(detect(line.as_bytes()), expected, "{line:?}");
+        }
+        let line = format!("{}\x1b[31merror\x1b[0m", "\x1b[32mx\x1b[0m ".repeat(20));
+        assert_eq!(detect(line.as_bytes()), Some(Level::Error), "colours take none of the window");
+        let line = format!("\x1b[0m{}error", "x ".repeat(48));
+        assert_eq!(detect(line.as_bytes()), None, "`erro` is cut at the window's end");
     }
 
     #[test]

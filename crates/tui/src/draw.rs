@@ -13,8 +13,8 @@ use ratatui::style::Style;
 
 use self::areas::Areas;
 use crate::state::{Mode, State};
-use crate::visible::shown;
 use crate::wrap::{cut, width};
+use logtap_units::visible::shown;
 
 /// Draws everything into the buffer, which has the size of the state.
 pub fn draw(state: &State, buffer: &mut Buffer) {

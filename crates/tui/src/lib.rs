@@ -31,7 +31,6 @@ mod terminal;
 mod text;
 mod theme;
 mod time;
-mod visible;
 mod warnings;
 mod wrap;
 

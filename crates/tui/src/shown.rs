@@ -2,6 +2,7 @@
 
 use logtap_capture::{Line, Timestamp};
 use logtap_loki::detect_level;
+use logtap_units::visible::last_state;
 
 use crate::judge::level_of_labels;
 
@@ -14,7 +15,8 @@ pub struct ShownLine {
     pub labels: Vec<(String, String)>,
     /// Structured metadata.
     pub metadata: Vec<(String, String)>,
-    /// The text, up to [`MAX_MESSAGE`] bytes. What is no entry is shown as it stands.
+    /// The text, up to [`MAX_MESSAGE`] bytes; of lines that were drawn again and again the last state. What is no entry is
+    /// shown as it stands.
     pub message: String,
     /// Bytes of the text beyond that.
     pub left_out: usize,
@@ -79,6 +81,7 @@ impl ShownLine {
 
 /// The part of a text that is kept, and how many bytes are not.
 fn front(text: &str) -> (String, usize) {
+    let text = &*last_state(text);
     let (front, rest) = text.split_at(text.floor_char_boundary(MAX_MESSAGE));
     (front.to_owned(), rest.len())
 }
@@ -86,6 +89,15 @@ fn front(text: &str) -> (String, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_that_was_drawn_again_and_again_is_its_last_state() {
+        let states: String = (0..MAX_MESSAGE / 4).map(|number| format!("{number}%\\r")).collect();
+        let entry = format!(r#"{{"ts":"2024-01-15T10:19:59Z","msg":"{states}done\r"}}"#);
+        let line = ShownLine::of(entry.as_bytes());
+        assert_eq!((line.message.as_str(), line.left_out), ("done", 0));
+        assert_eq!(ShownLine::of(b"windows\r").message, "windows");
+    }
 
     #[test]
     fn of_long_lines_the_front_is_kept_and_the_rest_is_counted() {

@@ -1,5 +1,5 @@
 //! Text in cells of a terminal: how wide it is, and where long lines are cut. The text has to be one that can be
-//! shown ([`crate::visible`]).
+//! shown ([`logtap_units::visible`]).
 
 use std::ops::Range;
 

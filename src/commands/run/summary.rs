@@ -185,7 +185,8 @@ fn as_texts<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S:
 }
 
 fn line(text: &mut String, content: &str) {
-    let _never_fails = write!(text, "\nlogtap: {content}");
+    // A name with a line end in it must not make a line of its own, which would look like one of ours.
+    let _never_fails = write!(text, "\nlogtap: {}", content.replace('\n', "\u{23ce}"));
 }
 
 /// A path as one would type it here.

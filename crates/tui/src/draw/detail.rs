@@ -11,8 +11,8 @@ use super::put;
 use super::status::NAMES;
 use crate::format::count;
 use crate::state::{MAX_MESSAGE, ShownLine, State};
-use crate::visible::{clean, shown};
 use crate::wrap::cut;
+use logtap_units::visible::{clean, shown};
 
 /// No more of a message than this is laid out.
 const MAX_BYTES: usize = 2 * MAX_MESSAGE;

@@ -11,8 +11,8 @@ use super::put;
 use crate::highlight::{Kind, parts};
 use crate::state::{Pattern, Row, State, TimeStyle};
 use crate::theme::Theme;
-use crate::visible::clean;
 use crate::wrap::{behind_marks, cut, skip, width};
+use logtap_units::visible::clean;
 
 /// Least cells for sender and message.
 const LEAST: usize = 18;

@@ -10,8 +10,8 @@ use ratatui::style::Style;
 use super::{put, put_cut};
 use crate::format::{count, duration, short};
 use crate::state::State;
-use crate::visible::shown;
 use crate::wrap::{skip, width};
+use logtap_units::visible::shown;
 
 /// Least width of the counters.
 const LEFT: u16 = 40;

@@ -8,8 +8,8 @@ use super::areas::Areas;
 use super::{put, put_cut};
 use crate::format::{count, short};
 use crate::state::{LevelSet, Mode, Prompt, State};
-use crate::visible::shown;
 use crate::wrap::{cut_at_blanks, width};
+use logtap_units::visible::shown;
 
 /// Rows that a notice may take.
 const MAX_TOLD: usize = 4;

@@ -10,8 +10,8 @@ use super::put;
 use crate::format::count;
 use crate::state::State;
 use crate::time::clock;
-use crate::visible::shown;
 use crate::wrap::cut_at_blanks;
+use logtap_units::visible::shown;
 
 /// Bytes of `10:42:07`.
 const TIME: usize = 8;
