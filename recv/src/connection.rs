@@ -4,12 +4,8 @@
 //! their own time. When all places are taken, new connections wait in the kernel's queue, and those
 //! that are idle are closed soon.
 
-use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -17,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::Service as _;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
@@ -26,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::meters::Meters;
 use crate::notices::Notices;
 use crate::places::tidy;
+use crate::timed::{Clock, Heads, Phase, Timed};
 use crate::tls::Tls;
 
 /// How often a connection's time is looked at.
@@ -77,6 +74,7 @@ pub(crate) struct Door {
     pub(crate) routes: Router,
     /// Whether slashes too many in an address are passed over.
     pub(crate) tidies_paths: bool,
+    heads: Arc<Heads>,
     places: Arc<Semaphore>,
 }
 
@@ -90,7 +88,8 @@ impl Door {
     ) -> Self {
         let places = limits.connections.clamp(1, Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(places));
-        Self { limits, tls, meters, notices, routes, tidies_paths: true, places }
+        let heads = Arc::default();
+        Self { limits, tls, meters, notices, routes, tidies_paths: true, heads, places }
     }
 
     /// Takes connections until it is told to stop, then waits for their ends.
@@ -274,7 +273,7 @@ impl Door {
     ) where
         Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let clock = Arc::new(Clock::new());
+        let clock = Arc::new(Clock::new(Arc::clone(&self.heads)));
         let stream = Timed { stream, clock: Arc::clone(&clock) };
         let routes = TowerToHyperService::new(self.routes.clone());
         let of_service = Arc::clone(&clock);
@@ -300,6 +299,17 @@ impl Door {
         loop {
             tokio::select! {
                 outcome = connection.as_mut() => {
+                    if clock.is_too_much() {
+                        self.meters.head_limit.add(1);
+                        self.notices.give("heads", || {
+                            format!(
+                                "{} and others send heads of requests and do not end them; the \
+                                 largest are cut off",
+                                peer.ip()
+                            )
+                        });
+                        return;
+                    }
                     if outcome.is_err_and(|error| error.is_parse()) {
                         self.meters.malformed.add(1);
                     }
@@ -323,100 +333,3 @@ impl Door {
 /// Who sends a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
-
-/// What a connection is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Idle = 0,
-    Head = 1,
-    Request = 2,
-}
-
-/// Since when a connection has been doing what it does.
-#[derive(Debug)]
-struct Clock {
-    begun: Instant,
-    phase: AtomicU8,
-    since: AtomicU64,
-}
-
-impl Clock {
-    fn new() -> Self {
-        let (phase, since) = (AtomicU8::new(Phase::Idle as u8), AtomicU64::new(0));
-        Self { begun: Instant::now(), phase, since }
-    }
-
-    fn set(&self, phase: Phase) {
-        self.since.store(self.begun.elapsed().as_millis() as u64, Ordering::Relaxed);
-        self.phase.store(phase as u8, Ordering::Relaxed);
-    }
-
-    /// Something has come in: if nothing was expected, it begins a request.
-    fn received(&self) {
-        if self.phase.load(Ordering::Relaxed) == Phase::Idle as u8 {
-            self.set(Phase::Head);
-        }
-    }
-
-    fn is_over(&self, idle: Duration, head: Duration) -> bool {
-        let limit = match self.phase.load(Ordering::Relaxed) {
-            phase if phase == Phase::Idle as u8 => idle,
-            phase if phase == Phase::Head as u8 => head,
-            // Bodies are timed where they are read.
-            _ => return false,
-        };
-        let since = Duration::from_millis(self.since.load(Ordering::Relaxed));
-        self.begun.elapsed().saturating_sub(since) >= limit
-    }
-}
-
-/// A stream that tells its clock when something comes in.
-struct Timed<Stream> {
-    stream: Stream,
-    clock: Arc<Clock>,
-}
-
-impl<Stream: AsyncRead + Unpin> AsyncRead for Timed<Stream> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.clock.received();
-        }
-        outcome
-    }
-}
-
-impl<Stream: AsyncWrite + Unpin> AsyncWrite for Timed<Stream> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}

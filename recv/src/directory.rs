@@ -1,4 +1,4 @@
-//! Where a capture goes if nobody says where.
+//! Where a capture goes if nobody says where, and whether a directory is one for a capture.
 
 use std::fs;
 use std::io;
@@ -35,9 +35,51 @@ pub fn choose_directory(parent: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many captures"))
 }
 
+/// Something in a directory that is none of a capture: a name of it. Nothing where there is a capture, or
+/// nothing at all.
+pub fn foreign_content(directory: &Path) -> Option<String> {
+    let names = fs::read_dir(directory).ok()?.flatten();
+    let names: Vec<_> = names
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .take(MAX_LOOK)
+        .collect();
+    let is_of_capture = |name: &String| {
+        let ends = [".jsonl", ".jsonl.zst", ".jsonl.partial"];
+        OF_CAPTURES.contains(&name.as_str()) || ends.iter().any(|end| name.ends_with(end))
+    };
+    if names.iter().any(is_of_capture) {
+        return None;
+    }
+    // What file systems and their mounts have in an empty directory.
+    names.into_iter().filter(|name| name != "lost+found" && !name.starts_with('.')).min()
+}
+
+/// So many names of a directory are looked at.
+const MAX_LOOK: usize = 10_000;
+
+/// Files of captures whose names do not end as those of their segments do.
+const OF_CAPTURES: [&str; 2] = ["metadata.json", ".lock"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_of_something_else_is_told_from_a_capture() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        assert_eq!(foreign_content(&path.join("none")), None);
+        for nothing in ["lost+found", ".snapshot"] {
+            fs::create_dir(path.join(nothing)).unwrap();
+        }
+        assert_eq!(foreign_content(path), None);
+        for other in ["notes.txt", "src", "index.html"] {
+            fs::write(path.join(other), "").unwrap();
+        }
+        assert_eq!(foreign_content(path), Some("index.html".to_owned()));
+        fs::write(path.join("audit.jsonl"), "").unwrap();
+        assert_eq!(foreign_content(path), None, "it is among those of a capture");
+    }
 
     #[test]
     fn takes_the_first_name_that_is_free() {

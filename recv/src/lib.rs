@@ -26,6 +26,7 @@ mod status;
 mod store;
 mod strict;
 mod talkers;
+mod timed;
 mod tls;
 mod told;
 mod trail;
@@ -35,7 +36,7 @@ mod workers;
 
 pub use connection::ConnectionLimits;
 pub use credentials::{Credential, CredentialError};
-pub use directory::choose_directory;
+pub use directory::{choose_directory, foreign_content};
 pub use faults::{FaultError, Faults};
 pub use json_lines::{LineSource, LineSourceError};
 pub use logtap_capture::redact;

@@ -50,6 +50,8 @@ pub(crate) struct Meters {
     pub(crate) malformed: Meter,
     /// How often all places for connections were taken.
     pub(crate) connection_limit: Meter,
+    /// Connections cut off because heads that did not end held too much.
+    pub(crate) head_limit: Meter,
     /// How often the system had no room for a connection.
     pub(crate) accept_failures: Meter,
     /// Handshakes of TLS that failed.
@@ -242,6 +244,11 @@ impl Meters {
                 "logtap_connections_limit_total",
                 "Times that all places for connections were taken.",
                 self.connection_limit.get(),
+            ),
+            (
+                "logtap_connections_head_limit_total",
+                "Connections cut off because heads that did not end held too much.",
+                self.head_limit.get(),
             ),
             (
                 "logtap_connections_failed_total",

@@ -2,6 +2,7 @@
 
 pub mod alert;
 mod event;
+mod redirects;
 pub mod webhook;
 
 pub use event::{EventKind, Notice, Stats, UnknownEvent};

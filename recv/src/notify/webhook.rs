@@ -2,8 +2,7 @@
 //!
 //! Each address has a queue and a task of its own, so that one that is slow or gone delays no other and
 //! never the receiver. A notice is tried again after network failures, 429 and 5xx; what is given up is
-//! counted and logged. Refuses to follow a redirect that would turn it into a question without a body, and to
-//! take the answer to that for a delivery. At the end the queues get a bounded time to empty: the stop event arrives.
+//! counted and logged. Refuses to take the answer to a redirected question for a delivery (`redirects`). At the end the queues get a bounded time to empty: the stop event arrives.
 //!
 //! A body may be signed: `X-Logtap-Signature: sha256=` and the HMAC-SHA256 of the body in hex.
 
@@ -17,13 +16,13 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
 use ring::hmac;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::event::{EventKind, Notice};
+use super::redirects::to_the_same_host;
 
 /// How many notices wait for one address; more are given up.
 const QUEUE: usize = 256;
@@ -35,8 +34,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How long one attempt may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How many redirects are followed.
-const REDIRECTS: usize = 5;
 const SIGNATURE: &str = "x-logtap-signature";
 
 /// Where notices go, which, and how they say whose they are.
@@ -228,7 +225,7 @@ fn hooks(options: &WebhookOptions) -> Result<Vec<Hook>, WebhookError> {
         let mut client = Client::builder()
             .user_agent(concat!("logtap/", env!("CARGO_PKG_VERSION")))
             .timeout(TIMEOUT)
-            .redirect(with_the_body())
+            .redirect(to_the_same_host())
             .pool_max_idle_per_host(1);
         if url.scheme() == "http" {
             // An image without certificates can still notify without TLS.
@@ -238,18 +235,6 @@ fn hooks(options: &WebhookOptions) -> Result<Vec<Hook>, WebhookError> {
         Ok(Hook { client, url, authorization: authorization.clone(), key: key.clone() })
     };
     options.urls.iter().map(hook).collect()
-}
-
-/// Follows redirects that keep the body. After 301 to 303 the next request would be a GET.
-fn with_the_body() -> Policy {
-    Policy::custom(|attempt| {
-        let keeps = [StatusCode::TEMPORARY_REDIRECT, StatusCode::PERMANENT_REDIRECT];
-        if keeps.contains(&attempt.status()) && attempt.previous().len() <= REDIRECTS {
-            attempt.follow()
-        } else {
-            attempt.stop()
-        }
-    })
 }
 
 /// Runs all tasks until they have nothing left, or until the time given at the end is over.
@@ -332,7 +317,12 @@ async fn attempt_once(hook: &Hook, body: &[u8]) -> Result<(), Failure> {
     if status.is_success() {
         return Ok(());
     }
-    let reason = format!("answered {status}");
+    let mut reason = format!("answered {status}");
+    if status.is_redirection() {
+        reason.push_str(
+            ", which leads to another host or drops the notice; name its address instead",
+        );
+    }
     if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
         let seconds = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let asked = seconds.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
@@ -454,7 +444,9 @@ mod tests {
     #[test]
     fn only_redirects_that_keep_the_body_are_followed() {
         for (answers, delivered) in [
-            (&["302 Found\r\nLocation: /elsewhere", "200 OK"], 0),
+            (&["302 Found\r\nLocation: /elsewhere", "200 OK"][..], 0),
+            // Port 9 is another place, where nothing of it must go.
+            (&["307 Temporary Redirect\r\nLocation: http://127.0.0.1:9/elsewhere"], 0),
             (&["307 Temporary Redirect\r\nLocation: /elsewhere", "200 OK"], 1),
         ] {
             let (url, seen_rx) = server(answers);
