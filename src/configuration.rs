@@ -2,15 +2,19 @@
 //!
 //! What is said nearer to the command wins: flag, environment, local file, home file, built-in. A value
 //! from a file becomes the default of its flag, so it is checked and shown in `--help` as any other.
+//! A file of the current directory cannot weaken what the user asks for, and what it changes is told (`local`).
 //! The keys are the predecessor's. A file that cannot be read or has a key that nobody knows is an
 //! error of the commands that would use it, and of no other command.
+
+mod local;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use clap::parser::ValueSource;
 use serde_json::Value;
 
 use crate::failure::{CommandError, Kind};
@@ -43,28 +47,52 @@ pub(crate) fn source_of(command: &str, argument: &str) -> Option<String> {
 /// The values of one key.
 type Values = Vec<String>;
 
-/// The command line with the defaults that the files give to the command that is asked for.
+/// The command line with the defaults that the files give to the command that is asked for, and what is to
+/// be told about them.
 pub(crate) fn configured(
     command: clap::Command,
     arguments: &[OsString],
-) -> Result<clap::Command, CommandError> {
-    let Some(name) = arguments.get(1).and_then(|word| word.to_str()) else { return Ok(command) };
-    if !KEYS.iter().any(|(_, command, _)| *command == name) {
-        return Ok(command);
+) -> Result<(clap::Command, Vec<String>), CommandError> {
+    let name = arguments.get(1).and_then(|word| word.to_str());
+    let Some(name) = name.filter(|name| KEYS.iter().any(|(_, command, _)| command == name)) else {
+        return Ok((command, Vec::new()));
+    };
+    let values = |path: &Path| match read(path)? {
+        Some(text) => parse(&text, path),
+        None => Ok(BTreeMap::new()),
+    };
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+    let home = match home {
+        Some(home) => values(&Path::new(&home).join(".logtap/config.yaml"))?,
+        None => BTreeMap::new(),
+    };
+    let local = values(Path::new(".logtap.yaml"))?;
+    if local.is_empty() {
+        return Ok((with_defaults(command, &home), Vec::new()));
     }
-    let mut values = BTreeMap::new();
-    for path in files() {
-        if let Some(text) = read(&path)? {
-            values.extend(parse(&text, &path)?);
-        }
-    }
-    Ok(with_defaults(command, &values))
+    let asked = asked(command.clone(), name, arguments, home);
+    let (followed, notes) = local::follow(local, &asked);
+    let mut values = asked.home;
+    values.extend(followed);
+    Ok((with_defaults(command, &values), notes))
 }
 
-fn files() -> Vec<PathBuf> {
-    let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
-    let home = home.map(|home| Path::new(&home).join(".logtap/config.yaml"));
-    home.into_iter().chain([PathBuf::from(".logtap.yaml")]).collect()
+/// What is asked for without the file of the directory. What is wrong with the arguments is told later.
+fn asked(
+    command: clap::Command,
+    name: &str,
+    arguments: &[OsString],
+    home: BTreeMap<&'static str, Values>,
+) -> local::Asked {
+    let matches = command.ignore_errors(true).try_get_matches_from(arguments).ok();
+    let matches = matches.as_ref().and_then(|matches| matches.subcommand_matches(name));
+    let is_given = |argument: &str| {
+        let source = matches.and_then(|matches| matches.value_source(argument));
+        matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+    };
+    let given = KEYS.iter().filter(|(_, command, id)| *command == name && is_given(id));
+    let given = given.map(|(key, ..)| *key).collect();
+    local::Asked { home, given, has_webhook_auth: is_given("webhook_auth") }
 }
 
 fn read(path: &Path) -> Result<Option<String>, CommandError> {
@@ -116,6 +144,11 @@ fn parse(text: &str, path: &Path) -> Result<BTreeMap<&'static str, Values>, Comm
                 wrong(format!("the value of `{full}` must be a text, a number or a list of them"))
                     .hinted(FORM)
             })?;
+            // No pattern at all would keep in silence what somebody wanted taken out.
+            if texts.is_empty() && *known == "recv.redact" {
+                return Err(wrong(format!("`{full}` names no pattern"))
+                    .hinted("`true` takes all of them, `false` none"));
+            }
             if !texts.is_empty() {
                 values.insert(*known, texts);
             }
@@ -176,6 +209,7 @@ mod tests {
     use super::*;
     use crate::args::Cli;
     use clap::CommandFactory as _;
+    use std::path::PathBuf;
 
     fn parsed(text: &str) -> Result<BTreeMap<&'static str, Values>, String> {
         parse(text, Path::new("x.yaml")).map_err(|error| format!("{error} {:?}", error.hints()))
@@ -240,6 +274,8 @@ mod tests {
             ("recv: {adr: x}", "key `recv.adr` is not known [\"did you mean `recv.addr`?\"]"),
             ("colours: {of: rainbow}", "the keys are recv.addr, "),
             ("recv: {dir: {a: b}}", "the value of `recv.dir` must be a text"),
+            ("recv: {redact: []}", "`recv.redact` names no pattern"),
+            ("recv: {redact: }", "`recv.redact` names no pattern"),
             ("recv: [", "configuration `x.yaml`: "),
             ("recv: 5", "configuration `x.yaml`: "),
         ] {

@@ -25,10 +25,12 @@ use crate::output::Printer;
 fn main() -> ExitCode {
     let mut printer = Printer::new();
     let words: Vec<_> = std::env::args_os().collect();
-    let command = match configuration::configured(Cli::command(), &words) {
-        Ok(command) => command,
+    let (command, notes) = match configuration::configured(Cli::command(), &words) {
+        Ok(configured) => configured,
         // Help helps with a broken configuration too.
-        Err(_) if words.iter().any(|word| word == "--help" || word == "-h") => Cli::command(),
+        Err(_) if words.iter().any(|word| word == "--help" || word == "-h") => {
+            (Cli::command(), Vec::new())
+        }
         Err(failure) => {
             printer.failure(&failure, refusal::wants_json(&words));
             return ExitCode::from(failure.exit_code());
@@ -41,6 +43,9 @@ fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(error) => return refuse(&error, &printer),
     };
+    for note in notes {
+        printer.note(format_args!("logtap: {note}"));
+    }
     let wants_json = cli.wants_json();
     let outcome = commands::dispatch(cli, &mut printer);
     let outcome = outcome.and_then(|ending| printer.finish().map(|()| ending));

@@ -194,6 +194,27 @@ fn files_configure_the_receiver_and_flags_win() {
 }
 
 #[test]
+fn a_file_of_the_directory_is_told_and_weakens_nothing() {
+    let workspace = Workspace::new();
+    let port = free_port();
+    workspace.directory(".logtap");
+    let home = format!("recv:\n  addr: '127.0.0.1:{port}'\n  redact: true\n");
+    fs::write(workspace.join(".logtap/config.yaml"), home).expect("the workspace takes a file");
+    let local = "recv: {addr: '0.0.0.0:1', redact: false, dir: there}\n";
+    fs::write(workspace.join(".logtap.yaml"), local).expect("the workspace takes a file");
+    let outcome = receiver(&[], &workspace, port).stop(Signal::TERM, &[]);
+    let said = String::from_utf8(outcome.stderr).expect("messages are text");
+    for part in [
+        "./.logtap.yaml sets `recv.dir` to `there`\n",
+        "sets `recv.addr` to `0.0.0.0:1`, which is not followed",
+        "sets `recv.redact` to `false`, which is not followed",
+        "redaction: credit_card, ",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
 fn what_is_wrong_in_a_file_is_named_and_nothing_is_made() {
     let workspace = Workspace::new();
     let local = workspace.join(".logtap.yaml");

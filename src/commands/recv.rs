@@ -1,6 +1,6 @@
 //! `logtap recv`: the receiver, in front of a capture directory, with a screen where there is a terminal.
 
-mod keeping;
+pub(crate) mod keeping;
 mod observers;
 mod screen;
 mod summary;
@@ -123,6 +123,7 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
     let mut config = config(args, notices_tx)?;
     let listen = config.listen;
     let observers = args.observers.check()?;
+    args.keeping.check(printer)?;
     // A receiver that cannot listen shall leave no capture behind.
     logtap_recv::check(&config).map_err(cannot_serve)?;
     let store = Store::create(directory, StoreOptions { writer }).map_err(cannot_write)?;

@@ -62,13 +62,6 @@ pub(crate) struct RedactionArgs {
 impl RedactionArgs {
     /// The policy that they make.
     pub(crate) fn policy(&self) -> Result<Arc<Redactor>, CommandError> {
-        // From a variable of a script that is not set, and then everything would be kept in silence.
-        let names_none = |list: &String| list.split(',').all(|name| name.trim().is_empty());
-        if let Some(list) = self.redact.as_ref().filter(|list| names_none(list)) {
-            let text = format!("`--redact={list}` names no pattern");
-            return Err(CommandError::new(Kind::Arguments, text)
-                .hinted("--redact alone takes all of them, --redact=false none"));
-        }
         policy(self.redact.as_deref(), self.redact_patterns.as_deref())
     }
 
@@ -185,6 +178,13 @@ pub(crate) fn policy(
     list: Option<&str>,
     patterns: Option<&Path>,
 ) -> Result<Arc<Redactor>, CommandError> {
+    // From a variable of a script that is not set, and then everything would be kept in silence.
+    let names_none = |list: &&str| list.split(',').all(|name| name.trim().is_empty());
+    if let Some(list) = list.filter(names_none) {
+        let text = format!("`--redact={list}` names no pattern");
+        return Err(CommandError::new(Kind::Arguments, text)
+            .hinted("--redact alone takes all of them, --redact=false none"));
+    }
     let built_in = list.map_or(Ok(Patterns::NONE), Patterns::parse).map_err(|error| {
         CommandError::new(Kind::Arguments, error).hinted(
             "--redact alone takes all of them; patterns of your own: --redact-patterns FILE",

@@ -55,6 +55,10 @@ fn what_cannot_be_served_is_refused_before_there_is_a_capture() {
         (&["--json-lines", "http://:1"], "`http://:1` is neither", "tcp://HOST:PORT"),
         (&["--json-key", "colour=red"], "`colour=red` is no key", "message=KEY"),
         (&["--tenant-label", "a-b"], "`a-b` is no name of a label", "letters, digits and _"),
+        (&["--redact="], "`--redact=` names no pattern", "--redact=false"),
+        (&["--redact", ""], "`--redact=` names no pattern", "--redact=false"),
+        (&["--redact=,"], "`--redact=,` names no pattern", "--redact=false"),
+        (&["--max-disk", "1"], "--max-disk 1 B has no room", "1GB"),
         (&["--max-connections", "0"], "0", "--max-connections"),
         (&["--max-body", "plenty"], "`plenty` is no size", "256MB"),
     ] {
@@ -63,6 +67,17 @@ fn what_cannot_be_served_is_refused_before_there_is_a_capture() {
         assert!(text.contains(cause) && text.contains(remedy), "{words:?}: {text}");
         assert!(!text.contains("hunter2"), "{text}");
     }
+}
+
+#[test]
+fn room_that_no_disk_has_is_told() {
+    let text = said(&["--min-free", "99999TB"], |_| ());
+    let warning =
+        "less than --min-free 99999.0 TB: nothing is stored; say how much is to stay free";
+    assert!(
+        text.contains("warning: the whole disk of `capture` has ") && text.contains(warning),
+        "{text}"
+    );
 }
 
 /// What a receiver says from its start to its end, while a client does something.
@@ -105,6 +120,22 @@ fn what_clients_do_wrong_is_said() {
         assert!(text.contains(part), "{text}");
     }
     assert!(!text.contains("secret"), "{text}");
+}
+
+#[test]
+fn a_directory_of_something_else_is_told() {
+    let workspace = Workspace::new();
+    let elsewhere = workspace.directory("elsewhere");
+    std::fs::write(elsewhere.join("notes.txt"), "").expect("a file");
+    let warning = "`elsewhere` is no capture and not empty, `notes.txt` is in it";
+    let told = |words: &[&str]| {
+        let mut run = command(logtap());
+        run.args(words).current_dir(workspace.path());
+        String::from_utf8(run.output().expect("logtap starts").stderr).expect("messages are text")
+    };
+    let run = ["run", "--dir", "elsewhere", "--", "true"];
+    assert!(told(&run).contains(warning));
+    assert!(!told(&run).contains("no capture"), "it is one now");
 }
 
 #[test]

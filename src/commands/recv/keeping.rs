@@ -1,16 +1,16 @@
 //! How a receiver keeps its capture: the flags, and the settings of the writer that they make.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
 use logtap_recv::redact::{Pattern, Patterns};
-use logtap_recv::{Fsync, OnFull, WriterOptions, segment_limit};
+use logtap_recv::{Fsync, OnFull, WriterOptions, foreign_content, segment_limit};
 use logtap_units::read;
 use logtap_units::show::size;
 
 use crate::commands::redact;
-use crate::failure::CommandError;
+use crate::failure::{CommandError, Kind};
 use crate::output::Printer;
 
 /// Flags about the capture.
@@ -68,6 +68,39 @@ pub(crate) struct KeepingArgs {
     redact_patterns: Option<PathBuf>,
 }
 
+/// No capture is smaller.
+const SMALLEST_CAP: u64 = 2000;
+/// Less is hardly meant.
+const USUAL_CAP: u64 = 1 << 20;
+
+/// What a disk has.
+struct Room {
+    all: u64,
+    free: u64,
+}
+
+impl Room {
+    /// The room where a directory is or will be.
+    fn of(directory: &Path) -> Option<Self> {
+        let directory = std::path::absolute(directory).ok()?;
+        let there = directory.ancestors().find(|directory| directory.exists())?;
+        let status = rustix::fs::statvfs(there).ok()?;
+        let bytes = |blocks: u64| blocks.saturating_mul(status.f_frsize);
+        Some(Self { all: bytes(status.f_blocks), free: bytes(status.f_bavail) })
+    }
+}
+
+/// Says that a directory holds something else than a capture.
+pub(crate) fn warn_of_others(directory: &Path, printer: &Printer) {
+    if let Some(other) = foreign_content(directory) {
+        printer.note(format_args!(
+            "logtap: warning: `{}` is no capture and not empty, `{other}` is in it: the files of the \
+             capture will lie among others; --dir names an empty or a new directory",
+            directory.display()
+        ));
+    }
+}
+
 /// What goes when there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Full {
@@ -103,6 +136,37 @@ impl KeepingArgs {
                 left.join(", ")
             ));
         }
+    }
+
+    /// What of the settings cannot be meant, before anything is made.
+    pub(crate) fn check(&self, printer: &Printer) -> Result<(), CommandError> {
+        if self.max_disk < SMALLEST_CAP {
+            let text = format!("--max-disk {} has no room for a capture", size(self.max_disk));
+            return Err(CommandError::new(Kind::Arguments, text).hinted(format!(
+                "its metadata alone takes {}; a usual cap is 1GB or more",
+                size(SMALLEST_CAP)
+            )));
+        }
+        if self.max_disk < USUAL_CAP {
+            printer.note(format_args!(
+                "logtap: warning: --max-disk {} is little: a push larger than that is never stored",
+                size(self.max_disk)
+            ));
+        }
+        if let Some(room) = Room::of(&self.dir).filter(|room| self.min_free > room.free) {
+            let (min_free, directory) = (size(self.min_free), self.dir.display());
+            let what = if self.min_free > room.all {
+                format!("the whole disk of `{directory}` has {}", size(room.all))
+            } else {
+                format!("on the disk of `{directory}` {} are free", size(room.free))
+            };
+            printer.note(format_args!(
+                "logtap: warning: {what}, less than --min-free {min_free}: nothing is stored; say how \
+                 much is to stay free for others, such as 1GB, or 0"
+            ));
+        }
+        warn_of_others(&self.dir, printer);
+        Ok(())
     }
 
     /// The writer's settings. Everything is checked before anything is made.

@@ -12,6 +12,7 @@ use logtap_recv::{Redactor, Store, StoreError, StoreOptions, WriterOptions};
 use super::capture_sink::{CaptureSink, RedactingSink, WarningSink};
 use super::settings::{Destination, Settings, Told};
 use crate::commands::collector::failed;
+use crate::commands::recv::keeping::warn_of_others;
 use crate::failure::{CommandError, Kind};
 use crate::output::Printer;
 
@@ -71,7 +72,12 @@ impl Opened {
                 let sink = Box::new(WarningSink::new(sink, warn));
                 return Ok(Self { sink, capture: None, address: Some(address) });
             }
-            Destination::Capture(directory) => Capture::open(directory, &settings.redactor)?,
+            Destination::Capture(directory) => {
+                if settings.told == Told::Text {
+                    warn_of_others(directory, &Printer::new());
+                }
+                Capture::open(directory, &settings.redactor)?
+            }
             Destination::NextCapture => Capture::next(&settings.redactor)?,
         };
         let sink = Box::new(CaptureSink(Arc::clone(&capture.store)));
