@@ -5,6 +5,8 @@
 /// The machinery: fresh directories, programs on the machine, running, reading captures, comparing.
 mod support;
 
+/// What the documents name is there, and what is there is named.
+mod documents;
 /// Every file under `tests/` is part of this binary.
 mod listed;
 /// The rules of the repository: layers, headers, names, documented settings.
