@@ -196,9 +196,16 @@ impl Door {
                         format!("{failure}; the certificate from before stays in use")
                     });
                 }
+                // What comes before anybody is known counts as a head does.
+                let clock = Arc::new(Clock::new(Arc::clone(&self.heads)));
+                let stream = Timed { stream, clock: Arc::clone(&clock) };
                 let handshake = TlsAcceptor::from(config).accept(stream);
                 match timeout(self.limits.head, handshake).await {
-                    Ok(Ok(stream)) => self.converse(stream, peer, stop_rx).await,
+                    Ok(Ok(stream)) => {
+                        clock.set(Phase::Request);
+                        self.converse(stream, peer, stop_rx).await;
+                    }
+                    Ok(Err(_)) if clock.is_too_much() => self.tell_of_heads(peer),
                     Ok(Err(error)) => {
                         self.meters.tls_failures.add(1);
                         self.notices.give("tls handshake", || {
@@ -265,6 +272,16 @@ impl Door {
         drop(timeout(Duration::from_secs(2), politely).await);
     }
 
+    fn tell_of_heads(&self, peer: SocketAddr) {
+        self.meters.head_limit.add(1);
+        self.notices.give("heads", || {
+            format!(
+                "{} and others send heads of requests and do not end them; the largest are cut off",
+                peer.ip()
+            )
+        });
+    }
+
     async fn converse<Stream>(
         &self,
         stream: Stream,
@@ -300,15 +317,7 @@ impl Door {
             tokio::select! {
                 outcome = connection.as_mut() => {
                     if clock.is_too_much() {
-                        self.meters.head_limit.add(1);
-                        self.notices.give("heads", || {
-                            format!(
-                                "{} and others send heads of requests and do not end them; the \
-                                 largest are cut off",
-                                peer.ip()
-                            )
-                        });
-                        return;
+                        return self.tell_of_heads(peer);
                     }
                     if outcome.is_err_and(|error| error.is_parse()) {
                         self.meters.malformed.add(1);

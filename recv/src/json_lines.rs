@@ -359,8 +359,8 @@ impl Lines {
                     if invalid > 0 {
                         self.notices.give("invalid json lines", || {
                             format!(
-                                "{invalid} JSON lines were not as they should be; they are stored \
-                                 with the label logtap_invalid, whose value says what is wrong"
+                                "JSON lines that are not as they should be ({invalid} just now) are \
+                                 stored with the label logtap_invalid, whose value says what is wrong"
                             )
                         });
                     }

@@ -40,6 +40,9 @@ impl OddTimes {
         let mut oddity = Oddity::default();
         let mut latest = None;
         for entry in &batch.entries {
+            if entry.timestamp > LAST * 1_000_000 {
+                continue;
+            }
             let Some(unit) = unit_of(entry.timestamp) else { continue };
             oddity.lines += 1;
             if latest == Some(entry.stream) {

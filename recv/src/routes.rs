@@ -229,8 +229,8 @@ fn tell_of_oddities(shared: &Shared, stored: &Stored, peer: Option<IpAddr>) {
     if stored.invalid > 0 {
         shared.notices.give("invalid", || {
             format!(
-                "{} of a push of {} were not as they should be; they are stored with the label \
-                 logtap_invalid, whose value says what is wrong",
+                "{} of a push of {} stored with the label logtap_invalid, whose value says what \
+                 is wrong",
                 plural(stored.invalid, "entry", "entries"),
                 peer()
             )
