@@ -22,7 +22,8 @@ use crate::output::Printer;
   logtap grep --count . ./capture
 
 The pattern is a regular expression, found anywhere. Lines are printed as text on a terminal and \
-as the JSON lines of the capture elsewhere. No match is no failure.")]
+as the JSON lines of the capture elsewhere. Lines that continue a match, such as its stack trace, come \
+with it and are counted. No match is no failure.")]
 pub(crate) struct GrepArgs {
     /// The regular expression
     pattern: String,
@@ -40,6 +41,9 @@ pub(crate) struct GrepArgs {
     /// Only lines up to this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<Timestamp>,
+    /// Leave out lines that continue one which matches, such as its stack trace
+    #[arg(long)]
+    no_continuation: bool,
     /// Print only how many lines match in each file
     #[arg(long)]
     count: bool,
@@ -75,6 +79,7 @@ pub(crate) fn run(args: &GrepArgs, printer: &mut Printer) -> Result<Ending, Comm
         pattern: args.pattern.clone(),
         ignore_case: args.ignore_case,
         filter: Filter { from: args.from, to: args.to, labels: args.label.clone() },
+        without_continuation: args.no_continuation,
         count_only: args.count,
         threads: None,
     };

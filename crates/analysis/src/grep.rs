@@ -1,7 +1,9 @@
 //! `grep`: the entries whose message, or a value of whose labels, matches a pattern.
 //!
 //! A line that is no entry is searched as text; it has no labels and no time. Blocks of lines are searched by several threads for what the pattern needs; only lines that have it
-//! are looked at, and only escaped messages are decoded. Matches come in the order of the capture.
+//! are looked at, and only escaped messages are decoded. Matches come in the order of the capture. A line that continues
+//! one which matches, such as one of its stack trace, comes with it; of a block its first lines are kept until it is
+//! known what the block before has left open.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
@@ -14,6 +16,7 @@ use memchr::{memchr, memrchr};
 use regex::bytes::{Regex, RegexBuilder};
 use serde::Serialize;
 
+use crate::groups::{Groups, MAX_APART, Parts};
 use crate::needle::Needle;
 
 /// Label sets that a thread remembers.
@@ -28,6 +31,8 @@ pub struct GrepOptions {
     pub ignore_case: bool,
     /// What else has to hold.
     pub filter: Filter,
+    /// Whether lines that continue a match, such as a stack trace, are left out unless they match themselves.
+    pub without_continuation: bool,
     /// Whether only to count; then no match is handed out.
     pub count_only: bool,
     /// How many threads; one for each processor if not said.
@@ -112,6 +117,7 @@ pub fn grep(
         Search { pattern, needle: Needle::of(&options.pattern, options.ignore_case), options };
     let mut report = GrepReport::default();
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    let mut groups = Groups::default();
     scan(
         &segments,
         options.threads.unwrap_or_else(default_threads),
@@ -125,6 +131,7 @@ pub fn grep(
                     return ControlFlow::Continue(());
                 }
             };
+            let found = found.join(&mut groups, options.count_only);
             if found.matches == 0 {
                 return ControlFlow::Continue(());
             }
@@ -167,7 +174,47 @@ struct LabelsVerdict {
     matching: bool,
 }
 
-/// The matches of a block, with a line end between each two.
+/// What was found in a block.
+#[derive(Default)]
+struct FoundInBlock {
+    /// The first lines of the block, which may continue what the block before has left open.
+    first: Vec<u8>,
+    /// Which of them are taken anyway.
+    taken: Vec<bool>,
+    /// What is taken of the others.
+    found: Found,
+    /// Whether there are others.
+    goes_on: bool,
+    /// What is open at the end.
+    groups: Groups,
+}
+
+impl FoundInBlock {
+    /// With what continues the blocks before.
+    fn join(self, groups: &mut Groups, count_only: bool) -> Found {
+        let mut found = Found::default();
+        for (line, taken) in self.first.split(|&byte| byte == b'\n').zip(self.taken) {
+            let continues = !groups.is_empty() && {
+                let slices = usual(line);
+                Parts::of(line, slices.as_ref(), true).is_some_and(|parts| groups.take(&parts))
+            };
+            if taken || continues {
+                found.add(line, count_only);
+            }
+        }
+        if self.goes_on {
+            *groups = Groups::default();
+        }
+        groups.add(self.groups);
+        if self.found.matches > 0 {
+            found.add(&self.found.lines, count_only);
+            found.matches += self.found.matches - 1;
+        }
+        found
+    }
+}
+
+/// Lines with a line end between each two, or only their number.
 #[derive(Default)]
 struct Found {
     matches: u64,
@@ -186,39 +233,85 @@ impl Found {
     }
 }
 
+/// The first line, and what is behind it with its line end.
+fn next_line(text: &[u8]) -> (&[u8], &[u8]) {
+    let length = memchr(b'\n', text).unwrap_or(text.len());
+    text.split_at_checked(length).unwrap_or((text, &[]))
+}
+
+/// A quick look at a line, if it has the usual form.
+fn usual(line: &[u8]) -> Option<LineSlices<'_>> {
+    LineSlices::of(line).filter(|slices| !slices.message.is_empty() || !slices.labels.is_empty())
+}
+
 impl Search<'_> {
-    fn block(&self, memory: &mut Memory, block: &[u8]) -> Found {
-        let mut found = Found::default();
+    fn block(&self, memory: &mut Memory, block: &[u8]) -> FoundInBlock {
+        let mut result = FoundInBlock::default();
         let mut rest = block;
+        let mut unlike = 0;
+        let follows = !self.options.without_continuation;
+        while follows && !rest.is_empty() && unlike <= MAX_APART {
+            let (line, after) = next_line(rest);
+            let slices = usual(line);
+            let parts = Parts::of(line, slices.as_ref(), !after.is_empty());
+            let is_like = parts.as_ref().is_some_and(Parts::looks_like_continuation);
+            unlike = if is_like { 0 } else { unlike + 1 };
+            if !result.taken.is_empty() {
+                result.first.push(b'\n');
+            }
+            result.first.extend_from_slice(line);
+            result.taken.push(self.take(memory, &mut result.groups, line, !after.is_empty()));
+            rest = after.get(1..).unwrap_or_default();
+        }
+        result.goes_on = !rest.is_empty();
         while !rest.is_empty() {
             let start = match &self.needle {
-                None => 0,
-                Some(needle) => {
+                Some(needle) if result.groups.is_empty() => {
                     let Some(place) = needle.find(rest) else { break };
                     let before = rest.get(..place).unwrap_or_default();
                     memrchr(b'\n', before).map_or(0, |line_end| line_end + 1)
                 }
+                _ => 0,
             };
-            rest = rest.get(start..).unwrap_or_default();
-            let length = memchr(b'\n', rest).unwrap_or(rest.len());
-            let (line, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-            // An unfinished last line is no line yet unless it is an entry.
-            let is_finished = !after.is_empty();
-            if self.matches(memory, line, is_finished) {
-                found.add(line, self.options.count_only);
+            let (line, after) = next_line(rest.get(start..).unwrap_or_default());
+            if self.take(memory, &mut result.groups, line, !after.is_empty()) {
+                result.found.add(line, self.options.count_only);
             }
             rest = after.get(1..).unwrap_or_default();
         }
-        found
+        result
     }
 
-    fn matches(&self, memory: &mut Memory, line: &[u8], is_finished: bool) -> bool {
-        let quick = LineSlices::of(line)
-            .filter(|slices| !slices.message.is_empty() || !slices.labels.is_empty());
-        match quick.and_then(|slices| self.quick(memory, &slices)) {
+    /// Whether a line is taken: for itself, or with the one that it continues. An unfinished last line is no line yet
+    /// unless it is an entry.
+    fn take(
+        &self,
+        memory: &mut Memory,
+        groups: &mut Groups,
+        line: &[u8],
+        is_finished: bool,
+    ) -> bool {
+        let slices = usual(line);
+        if !groups.is_empty() {
+            let parts = Parts::of(line, slices.as_ref(), is_finished);
+            if parts.is_some_and(|parts| groups.take(&parts)) {
+                return true;
+            }
+        }
+        if self.needle.as_ref().is_some_and(|needle| needle.find(line).is_none()) {
+            return false;
+        }
+        let matches = match slices.and_then(|slices| self.quick(memory, &slices)) {
             Some(matches) => matches,
             None => self.slow(line, is_finished),
+        };
+        if matches
+            && !self.options.without_continuation
+            && let Some(parts) = Parts::of(line, slices.as_ref(), is_finished)
+        {
+            groups.open(&parts);
         }
+        matches
     }
 
     /// Judges a line that is not parsed; `None` if it has to be.

@@ -4,6 +4,7 @@
 //! here, and nothing is written. What could not be read is part of the report, not the end of it.
 
 mod grep;
+mod groups;
 mod inspect;
 mod needle;
 mod timeline;

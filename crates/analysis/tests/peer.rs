@@ -177,7 +177,12 @@ proptest! {
             })
             .collect();
         let mut found = Vec::new();
-        let grep_options = GrepOptions { pattern: pattern.into(), ignore_case, ..Default::default() };
+        let grep_options = GrepOptions {
+            pattern: pattern.into(),
+            ignore_case,
+            without_continuation: true,
+            ..Default::default()
+        };
         grep(directory.path(), &grep_options, |found_line| {
             found.push(found_line.entry().unwrap().timestamp.0 as usize);
             ControlFlow::Continue(())

@@ -10,6 +10,7 @@
 mod capture;
 mod catalog;
 mod compactor;
+pub mod continuation;
 mod damage;
 pub mod decode;
 mod durability;

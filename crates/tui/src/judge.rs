@@ -1,14 +1,20 @@
-//! Judges lines by what is to be shown: labels first, then the stacked patterns, then the levels. One line at a time,
-//! without parsing it where it has the usual form.
+//! Judges lines by what is to be shown: labels first, then the stacked patterns, then the levels. One line after the
+//! other, without parsing it where it has the usual form. A line that continues another ([`continuation`]) is judged as
+//! that one is, with whatever its own text matches besides.
+//!
+//! [`continuation`]: logtap_capture::continuation
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use logtap_capture::continuation::{Context, Step, begin, step};
+use logtap_capture::encode::push_object;
 use logtap_capture::{Line, LineSlices};
 use logtap_loki::{Level, detect_level};
 use memchr::memmem;
 
-use crate::spec::{MAX_RULES, Pattern, Spec};
+use crate::spec::{LevelSet, MAX_RULES, Pattern, Spec};
+use crate::survey::Lines;
 
 /// Label sets that are remembered.
 const MAX_LABEL_SETS: usize = 4096;
@@ -30,21 +36,41 @@ pub(crate) struct Verdict {
     pub(crate) found: bool,
     /// The rules that it got as far as and that match, by bit.
     pub(crate) hits: u32,
+    /// It continues the line before it in its stream.
+    pub(crate) continues: bool,
 }
 
 impl Verdict {
-    /// Whether it is shown and an error or worse.
+    /// Whether it is shown and an error or worse, and not only the rest of one.
     pub(crate) fn is_error(&self) -> bool {
-        self.kept && self.level >= Level::Error as usize
+        self.kept && !self.continues && self.level >= Level::Error as usize
     }
 }
 
-/// Judges lines by a spec; remembers what it found out about label sets.
+/// Judges lines by a spec; remembers what it found out about streams, the lines with the same labels.
 pub(crate) struct Judge {
     pub(crate) spec: Arc<Spec>,
-    labels: HashMap<Vec<u8>, LabelsVerdict>,
+    streams: HashMap<Vec<u8>, Stream>,
     room: Vec<u8>,
-    metadata_levels: [memmem::Finder<'static>; 2],
+    metadata_levels: MetadataLevels,
+    /// Whether a line may be shown or hidden with the one that it continues.
+    follows: bool,
+    /// Whether a line looked like one that continues another, of a stream with none before it.
+    orphaned: bool,
+}
+
+/// What is known about a stream.
+struct Stream {
+    labels: LabelsVerdict,
+    head: Option<Head>,
+}
+
+/// The line that others of its stream continue.
+#[derive(Clone, Copy)]
+struct Head {
+    context: Context,
+    level: usize,
+    hits: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -57,12 +83,54 @@ struct LabelsVerdict {
 
 impl Judge {
     pub(crate) fn new(spec: Arc<Spec>) -> Self {
-        let metadata_levels =
-            [memmem::Finder::new("\"detected_level\":\""), memmem::Finder::new("\"level\":\"")];
-        Self { spec, labels: HashMap::new(), room: Vec::new(), metadata_levels }
+        let follows = !spec.rules.is_empty() || spec.levels != LevelSet::ALL || spec.counting;
+        Self {
+            spec,
+            streams: HashMap::new(),
+            room: Vec::new(),
+            metadata_levels: MetadataLevels::new(),
+            follows,
+            orphaned: false,
+        }
     }
 
-    /// Judges a line without its end.
+    /// Judges the lines of a text in their order. What they continue may stand in the text before, which is asked for only
+    /// where one does; a head that is farther away than that is not known.
+    pub(crate) fn judge_all(
+        &mut self,
+        text: &[u8],
+        before: impl FnOnce() -> Option<Vec<u8>>,
+    ) -> Vec<Verdict> {
+        let mut before = Some(before).filter(|_| self.follows);
+        self.forget_heads();
+        let mut verdicts = Vec::new();
+        let mut lines = Lines(text);
+        while let Some(line) = lines.next() {
+            verdicts.push(self.judge(line));
+            if self.orphaned
+                && let Some(before) = before.take()
+                && let Some(earlier) = before()
+            {
+                self.forget_heads();
+                for line in Lines(&earlier) {
+                    self.judge(line);
+                }
+                self.orphaned = false;
+                verdicts.clear();
+                lines = Lines(text);
+            }
+        }
+        verdicts
+    }
+
+    fn forget_heads(&mut self) {
+        if self.follows {
+            self.streams.values_mut().for_each(|stream| stream.head = None);
+        }
+        self.orphaned = false;
+    }
+
+    /// Judges a line without its end, which comes behind all that were judged before.
     pub(crate) fn judge(&mut self, line: &[u8]) -> Verdict {
         if line.iter().all(u8::is_ascii_whitespace) {
             return Verdict::default();
@@ -77,98 +145,164 @@ impl Judge {
         }
         let mut room = std::mem::take(&mut self.room);
         let quick = LineSlices::of(line).and_then(|slices| {
-            let labels = match self.labels.get(slices.labels) {
-                Some(known) => *known,
-                None => self.learn(&slices)?,
-            };
             let message = slices.text(&mut room)?;
             let behind = slices.message.as_ptr_range().end as usize - line.as_ptr() as usize;
             let metadata = line.get(behind..).unwrap_or_default();
-            let level = labels.level.or_else(|| self.level_of(metadata, message));
-            Some(self.weigh(labels, message, level.unwrap_or(0)))
+            let orphaned = self.follows.then_some(&mut self.orphaned);
+            let levels = &self.metadata_levels;
+            let weigh = |stream: &mut Stream| {
+                let own = || levels.of(metadata).or_else(|| level_of_text(message));
+                let own = if stream.labels.level.is_none() { own() } else { None };
+                stream.weigh(&self.spec, message, own, orphaned)
+            };
+            if let Some(stream) = self.streams.get_mut(slices.labels) {
+                return Some(weigh(stream));
+            }
+            let labels = labels_verdict(&self.spec, &slices.label_pairs()?);
+            Some(weigh(remember(&mut self.streams, slices.labels.to_vec(), labels)))
         });
         let verdict = quick.unwrap_or_else(|| self.judge_slowly(line));
         self.room = room;
         verdict
     }
 
-    fn learn(&mut self, slices: &LineSlices<'_>) -> Option<LabelsVerdict> {
-        let verdict = self.labels_verdict(&slices.label_pairs()?);
-        if self.labels.len() >= MAX_LABEL_SETS {
-            self.labels.clear();
-        }
-        self.labels.insert(slices.labels.to_vec(), verdict);
-        Some(verdict)
-    }
-
-    fn level_of(&self, metadata: &[u8], message: &[u8]) -> Option<usize> {
-        // `"}` is all there is behind most messages.
-        if metadata.len() > 2 {
-            for finder in &self.metadata_levels {
-                let Some(at) = finder.find(metadata) else { continue };
-                let value = metadata.get(at + finder.needle().len()..).unwrap_or_default();
-                let value = value.split(|&byte| byte == b'"').next().unwrap_or_default();
-                if let Some(level) = detect_level(value) {
-                    return Some(level as usize);
-                }
+    /// A line of an unusual form. What cannot be read at all is judged as text.
+    fn judge_slowly(&mut self, line: &[u8]) -> Verdict {
+        let parsed = Line::parse(line);
+        let mut key = Vec::new();
+        let (message, own) = match &parsed {
+            Some(parsed) => {
+                push_object(&mut key, &parsed.labels);
+                let message = parsed.message.as_bytes();
+                (message, level_of_labels(&parsed.metadata).or_else(|| level_of_text(message)))
             }
-        }
-        detect_level(message).map(|level| level as usize)
-    }
-
-    fn labels_verdict<Text: AsRef<str>>(&self, pairs: &[(Text, Text)]) -> LabelsVerdict {
-        let value = |wanted: &str| {
-            pairs.iter().find(|(name, _)| name.as_ref() == wanted).map_or("", |(_, v)| v.as_ref())
+            None => (line, level_of_text(line)),
         };
-        let any =
-            |pattern: &Pattern| pairs.iter().any(|(_, v)| pattern.is_in(v.as_ref().as_bytes()));
-        let mut rules = 0;
-        for (number, rule) in self.spec.rules.iter().enumerate().take(MAX_RULES) {
-            rules |= u32::from(any(&rule.pattern)) << number;
+        let orphaned = self.follows.then_some(&mut self.orphaned);
+        if let Some(stream) = self.streams.get_mut(&key) {
+            return stream.weigh(&self.spec, message, own, orphaned);
         }
-        LabelsVerdict {
-            wanted: self.spec.labels.iter().all(|(name, wanted)| value(name) == wanted),
-            rules,
-            search: self.spec.search.as_ref().is_some_and(any),
-            level: level_of_labels(pairs),
-        }
+        let labels = match &parsed {
+            Some(parsed) => labels_verdict(&self.spec, &parsed.labels),
+            None => labels_verdict::<&str>(&self.spec, &[]),
+        };
+        let stream = remember(&mut self.streams, key, labels);
+        stream.weigh(&self.spec, message, own, orphaned)
     }
+}
 
-    fn weigh(&self, labels: LabelsVerdict, message: &[u8], level: usize) -> Verdict {
-        let mut verdict = Verdict { is_line: true, level, ..Verdict::default() };
-        if !labels.wanted {
-            return verdict;
+fn remember(
+    streams: &mut HashMap<Vec<u8>, Stream>,
+    key: Vec<u8>,
+    labels: LabelsVerdict,
+) -> &mut Stream {
+    if streams.len() >= MAX_LABEL_SETS {
+        streams.clear();
+    }
+    streams.entry(key).or_insert(Stream { labels, head: None })
+}
+
+impl Stream {
+    /// Weighs a message with the level that the line itself tells. A line that continues another is what that one is, and
+    /// matches what that one matches. `orphaned` is none where lines follow nobody.
+    fn weigh(
+        &mut self,
+        spec: &Spec,
+        message: &[u8],
+        own: Option<usize>,
+        orphaned: Option<&mut bool>,
+    ) -> Verdict {
+        let level = self.labels.level.or(own).unwrap_or(0);
+        let Some(orphaned) = orphaned else { return weigh(spec, self.labels, message, level, 0) };
+        let before = self.head.map(|head| head.context).unwrap_or_default();
+        // A level of the labels is that of all lines of the stream, and no line's own.
+        let step = step(message, before, || own.is_some());
+        if let (Step::Continues(context), Some(head)) = (step, &mut self.head) {
+            head.context = context;
+            let verdict = weigh(spec, self.labels, message, head.level, head.hits);
+            return Verdict { continues: true, ..verdict };
         }
-        for (number, rule) in self.spec.rules.iter().enumerate().take(MAX_RULES) {
-            let hit = labels.rules & (1 << number) != 0 || rule.pattern.is_in(message);
-            verdict.hits |= u32::from(hit) << number;
-            if hit == rule.hide {
-                return verdict;
+        let context = match step {
+            Step::Begins(context) => context,
+            Step::Continues(_) => {
+                *orphaned = true;
+                begin(message)
             }
-        }
-        verdict.has_level = true;
-        verdict.kept = self.spec.levels.has(level);
-        verdict.found = verdict.kept
-            && self.spec.search.as_ref().is_some_and(|s| labels.search || s.is_in(message));
+        };
+        let verdict = weigh(spec, self.labels, message, level, 0);
+        self.head = Some(Head { context, level, hits: verdict.hits });
         verdict
     }
+}
 
-    /// A line of an unusual form. What cannot be read at all is judged as text.
-    fn judge_slowly(&self, line: &[u8]) -> Verdict {
-        match Line::parse(line) {
-            Some(parsed) => {
-                let labels = self.labels_verdict(&parsed.labels);
-                let level = labels.level.or_else(|| level_of_labels(&parsed.metadata));
-                let message = parsed.message.as_bytes();
-                let level = level.or_else(|| detect_level(message).map(|level| level as usize));
-                self.weigh(labels, message, level.unwrap_or(0))
-            }
-            None => {
-                let labels = self.labels_verdict::<&str>(&[]);
-                self.weigh(labels, line, detect_level(line).map_or(0, |level| level as usize))
-            }
+/// Weighs a message of a level; `inherited` are the rules that match anyway.
+fn weigh(
+    spec: &Spec,
+    labels: LabelsVerdict,
+    message: &[u8],
+    level: usize,
+    inherited: u32,
+) -> Verdict {
+    let mut verdict = Verdict { is_line: true, level, ..Verdict::default() };
+    if !labels.wanted {
+        return verdict;
+    }
+    let known = labels.rules | inherited;
+    for (number, rule) in spec.rules.iter().enumerate().take(MAX_RULES) {
+        let hit = known & (1 << number) != 0 || rule.pattern.is_in(message);
+        verdict.hits |= u32::from(hit) << number;
+        if hit == rule.hide {
+            return verdict;
         }
     }
+    verdict.has_level = true;
+    verdict.kept = spec.levels.has(level);
+    verdict.found = verdict.kept
+        && spec.search.as_ref().is_some_and(|search| labels.search || search.is_in(message));
+    verdict
+}
+
+fn labels_verdict<Text: AsRef<str>>(spec: &Spec, pairs: &[(Text, Text)]) -> LabelsVerdict {
+    let value = |wanted: &str| {
+        pairs.iter().find(|(name, _)| name.as_ref() == wanted).map_or("", |(_, v)| v.as_ref())
+    };
+    let any = |pattern: &Pattern| pairs.iter().any(|(_, v)| pattern.is_in(v.as_ref().as_bytes()));
+    let mut rules = 0;
+    for (number, rule) in spec.rules.iter().enumerate().take(MAX_RULES) {
+        rules |= u32::from(any(&rule.pattern)) << number;
+    }
+    LabelsVerdict {
+        wanted: spec.labels.iter().all(|(name, wanted)| value(name) == wanted),
+        rules,
+        search: spec.search.as_ref().is_some_and(any),
+        level: level_of_labels(pairs),
+    }
+}
+
+/// Looks for a level in metadata as they stand behind a message.
+struct MetadataLevels([memmem::Finder<'static>; 2]);
+
+impl MetadataLevels {
+    fn new() -> Self {
+        Self([memmem::Finder::new("\"detected_level\":\""), memmem::Finder::new("\"level\":\"")])
+    }
+
+    fn of(&self, metadata: &[u8]) -> Option<usize> {
+        // `"}` is all there is behind most messages.
+        if metadata.len() <= 2 {
+            return None;
+        }
+        self.0.iter().find_map(|finder| {
+            let at = finder.find(metadata)?;
+            let value = metadata.get(at + finder.needle().len()..).unwrap_or_default();
+            let value = value.split(|&byte| byte == b'"').next().unwrap_or_default();
+            level_of_text(value)
+        })
+    }
+}
+
+fn level_of_text(text: &[u8]) -> Option<usize> {
+    detect_level(text).map(|level| level as usize)
 }
 
 /// The level that labels or metadata tell.
@@ -182,7 +316,7 @@ pub(crate) fn level_of_labels<Text: AsRef<str>>(pairs: &[(Text, Text)]) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{LevelSet, Rule};
+    use crate::spec::Rule;
 
     fn judge(spec: Spec, line: &str) -> Verdict {
         Judge::new(Arc::new(spec)).judge(line.as_bytes())
@@ -234,6 +368,62 @@ mod tests {
         ] {
             assert_eq!(level(line), error, "{line}");
         }
+    }
+
+    /// The lines of a text that are shown, by their numbers; what is before it is given too.
+    fn kept(spec: &Spec, before: &str, text: &str) -> Vec<usize> {
+        let mut judge = Judge::new(Arc::new(spec.clone()));
+        let verdicts = judge.judge_all(text.as_bytes(), || Some(before.as_bytes().to_vec()));
+        let numbers = verdicts.iter().enumerate().filter(|(_, verdict)| verdict.kept);
+        numbers.map(|(number, _)| number).collect()
+    }
+
+    fn entries(lines: &[(&str, &str)]) -> String {
+        let entry = |(app, message): &(&str, &str)| {
+            format!(
+                "{{\"ts\":\"2024-01-15T10:19:59Z\",\"labels\":{{\"app\":\"{app}\"}},\"msg\":\"{message}\"}}\n"
+            )
+        };
+        lines.iter().map(entry).collect()
+    }
+
+    const TRACES: [(&str, &str); 8] = [
+        ("a", "ERROR no stock"),
+        ("b", "INFO fine"),
+        ("a", "\\tat a.B.c(B.java:1)"),
+        ("b", "  details of fine"),
+        ("a", "Caused by: x.Y: z"),
+        ("b", "INFO other"),
+        ("a", "\\t... 2 more"),
+        ("a", "plain"),
+    ];
+
+    #[test]
+    fn a_trace_follows_its_head_through_every_filter_though_streams_interleave() {
+        let text = entries(&TRACES);
+        let error = (0..8).filter(|level| *level != Level::Error as usize);
+        let levels = error.fold(LevelSet::ALL, LevelSet::toggled);
+        let spec = Spec { levels, ..Spec::default() };
+        assert_eq!(kept(&spec, "", &text), [0, 2, 4, 6]);
+        let keeps = |rules: Vec<Rule>| kept(&Spec { rules, ..Spec::default() }, "", &text);
+        assert_eq!(keeps(vec![rule(false, "stock")]), [0, 2, 4, 6]);
+        assert_eq!(keeps(vec![rule(true, "stock")]), [1, 3, 5, 7]);
+        assert_eq!(keeps(vec![rule(false, "Caused by")]), [4], "its own text counts too");
+        assert_eq!(keeps(vec![rule(false, "stock"), rule(true, "more")]), [0, 2, 4]);
+        let mut judge = Judge::new(Arc::new(Spec { counting: true, ..Spec::default() }));
+        let verdicts = judge.judge_all(text.as_bytes(), || None);
+        let level = |number: usize| (verdicts[number].level, verdicts[number].is_error());
+        assert_eq!((level(0), level(6), level(7)), ((5, true), (5, false), (0, false)));
+        // Heads in the text before.
+        let (before, behind) = (entries(&TRACES[..3]), entries(&TRACES[3..]));
+        assert_eq!(kept(&spec, &before, &behind), [1, 3]);
+        assert_eq!(kept(&spec, "", &behind), [0; 0]);
+    }
+
+    #[test]
+    fn lines_without_a_form_follow_each_other_too() {
+        let spec = Spec { rules: vec![rule(false, "head")], ..Spec::default() };
+        assert_eq!(kept(&spec, "", "head\n\tat a.b(C:1)\n\tindented\nnext\n"), [0, 1, 2]);
     }
 
     #[test]

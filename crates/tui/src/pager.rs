@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use logtap_capture::CaptureError;
 
-use self::loaded::Loaded;
+use self::loaded::{Goals, Loaded};
 use crate::catalogue::{Catalogue, Volume, Volumes};
 use crate::judge::Judge;
 use crate::page::{Page, Request, Row};
@@ -256,20 +256,10 @@ impl Pager {
         if let Some(line) = from.line.checked_sub(1) {
             return Step::To(Cursor { line, ..from });
         }
-        match self.before(volumes, from.volume, from.chunk) {
+        match chunk_before(volumes, from.volume, from.chunk) {
             Some((volume, chunk)) => self.walk(volumes, volume, chunk, false),
             None => Step::Edge,
         }
-    }
-
-    /// The chunk before one.
-    fn before(&self, volumes: &Volumes, volume: usize, chunk: u64) -> Option<(usize, u64)> {
-        if let Some(chunk) = chunk.checked_sub(1) {
-            return Some((volume, chunk));
-        }
-        let earlier = volumes.get(..volume)?;
-        let place = earlier.iter().rposition(|volume| volume.chunks() > 0)?;
-        Some((place, earlier.get(place)?.chunks() - 1))
     }
 
     /// The first or last line shown from a chunk on, which may be behind its segment's end.
@@ -291,7 +281,7 @@ impl Pager {
                 }
             }
             if !forward {
-                match self.before(volumes, at, chunk) {
+                match chunk_before(volumes, at, chunk) {
                     Some(place) => (at, chunk) = place,
                     None => return Step::Edge,
                 }
@@ -352,12 +342,22 @@ impl Pager {
                 (number * CHUNK, format!("[cannot be read: {error}]\n").into_bytes())
             }
         };
-        let mut lines = Vec::new();
+        let volumes = Arc::clone(self.catalogue.volumes());
+        let reader = &mut self.reader;
+        let before = || {
+            let at = volumes.binary_search_by(|other| other.key.cmp(&volume.key)).ok()?;
+            let (at, number) = chunk_before(&volumes, at, number)?;
+            let volume = volumes.get(at)?;
+            reader.chunk(volume, number, volume.length()).ok().map(|chunk| chunk.text)
+        };
+        let verdicts = self.judge.judge_all(&text, before);
+        let (mut lines, mut goals) = (Vec::new(), Vec::new());
         let mut start = 0;
-        for line in Lines(&text) {
+        for (line, verdict) in Lines(&text).zip(verdicts) {
             let end = start + line.len();
-            if self.judge.judge(line).kept {
+            if verdict.kept {
                 lines.push((start as u32, end as u32));
+                goals.push(Goals { is_match: verdict.found, is_error: verdict.is_error() });
             }
             start = end + 1;
         }
@@ -367,6 +367,7 @@ impl Pager {
             base,
             text,
             lines,
+            goals,
             parsed: RefCell::default(),
             wanted: RefCell::default(),
         });
@@ -376,6 +377,16 @@ impl Pager {
         self.loaded.push_back(Rc::clone(&loaded));
         loaded
     }
+}
+
+/// The chunk before one.
+fn chunk_before(volumes: &Volumes, volume: usize, chunk: u64) -> Option<(usize, u64)> {
+    if let Some(chunk) = chunk.checked_sub(1) {
+        return Some((volume, chunk));
+    }
+    let earlier = volumes.get(..volume)?;
+    let place = earlier.iter().rposition(|volume| volume.chunks() > 0)?;
+    Some((place, earlier.get(place)?.chunks() - 1))
 }
 
 /// How much of the capture is before a line, in percent.

@@ -76,6 +76,14 @@ struct Known {
     chunks: Vec<Option<Box<Tally>>>,
 }
 
+/// A chunk to look at, and the one before it.
+struct Task {
+    chunk: ChunkKey,
+    volume: Arc<Volume>,
+    length: u64,
+    before: Option<(Arc<Volume>, u64, u64)>,
+}
+
 impl Survey {
     /// Starts the thread; it sleeps until there is something to do.
     pub(crate) fn start() -> std::io::Result<Self> {
@@ -250,7 +258,7 @@ impl Board {
         known.length = length;
     }
 
-    fn next(&mut self) -> Option<(ChunkKey, Arc<Volume>, u64)> {
+    fn next(&mut self) -> Option<Task> {
         let chunk = match &self.wanted {
             Some((from, true)) => self.pending.range(from.clone()..).next(),
             Some((from, false)) => self.pending.range(..=from.clone()).next_back(),
@@ -264,7 +272,17 @@ impl Board {
             }
         };
         let known = self.segments.get(&chunk.segment)?;
-        Some((chunk, Arc::clone(&known.volume), known.length))
+        let before = match chunk.number.checked_sub(1) {
+            Some(number) => Some((known, number)),
+            None => {
+                let earlier = self.segments.range(..chunk.segment.clone()).rev();
+                let known = earlier.map(|(_, known)| known).find(|known| known.length > 0);
+                known.map(|known| (known, known.length.div_ceil(CHUNK) - 1))
+            }
+        };
+        let before =
+            before.map(|(known, number)| (Arc::clone(&known.volume), number, known.length));
+        Some(Task { volume: Arc::clone(&known.volume), length: known.length, chunk, before })
     }
 
     fn put(&mut self, chunk: &ChunkKey, tally: Tally) {
@@ -301,11 +319,18 @@ impl Shared {
                 board = self.changed.wait(board).unwrap_or_else(PoisonError::into_inner);
             };
             drop(board);
-            let (chunk, volume, length) = task;
+            let Task { chunk, volume, length, before } = task;
             let outcome = reader.chunk(&volume, chunk.number, length);
             drop(volume);
             let (tally, damage) = match outcome {
-                Ok(text) => (tally(&mut judge, &text.text), None),
+                Ok(text) => {
+                    // What cannot be read there is told where it is.
+                    let before = || {
+                        let (volume, number, length) = before?;
+                        reader.chunk(&volume, number, length).ok().map(|chunk| chunk.text)
+                    };
+                    (tally(&mut judge, &text.text, before), None)
+                }
                 Err(error) => (Tally::default(), Some(error.to_string())),
             };
             let mut board = self.lock();
@@ -321,11 +346,10 @@ impl Shared {
     }
 }
 
-fn tally(judge: &mut Judge, text: &[u8]) -> Tally {
+fn tally(judge: &mut Judge, text: &[u8], before: impl FnOnce() -> Option<Vec<u8>>) -> Tally {
     let rules = judge.spec.rules.len();
     let mut tally = Tally { hits: vec![0; rules], ..Tally::default() };
-    for line in Lines(text) {
-        let verdict = judge.judge(line);
+    for verdict in judge.judge_all(text, before) {
         tally.count(&verdict, rules);
     }
     tally

@@ -17,10 +17,19 @@ pub(super) struct Loaded {
     pub(super) text: Vec<u8>,
     /// Start and end of each.
     pub(super) lines: Vec<(u32, u32)>,
+    /// What each of them is to those who jump.
+    pub(super) goals: Vec<Goals>,
     /// Those that were taken apart, since a page that stands still is asked for many times.
     pub(super) parsed: RefCell<HashMap<usize, Rc<ShownLine>>>,
     /// Those that were jumped to by goal, since one goes from match to match.
     pub(super) wanted: RefCell<Option<(Goal, Rc<[usize]>)>>,
+}
+
+/// What may be jumped to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Goals {
+    pub(super) is_match: bool,
+    pub(super) is_error: bool,
 }
 
 impl Loaded {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use logtap_capture::{LineSlices, Timestamp};
 
-use super::Pager;
 use super::loaded::Loaded;
+use super::{Pager, chunk_before};
 use crate::catalogue::Volume;
 use crate::page::{Goal, Sought};
 use crate::place::{CHUNK, ChunkKey, Place};
@@ -21,7 +21,7 @@ impl Pager {
         let (mut at, mut chunk, mut own) = match found {
             Ok(at) => (at, from.offset / CHUNK, true),
             Err(at) if forward => (at, 0, false),
-            Err(at) => match self.before(&volumes, at, 0) {
+            Err(at) => match chunk_before(&volumes, at, 0) {
                 Some((at, chunk)) => (at, chunk, false),
                 None => return Sought::Nothing,
             },
@@ -48,7 +48,7 @@ impl Pager {
             }
             own = false;
             if !forward {
-                match self.before(&volumes, at, chunk) {
+                match chunk_before(&volumes, at, chunk) {
                     Some(place) => (at, chunk) = place,
                     None => return Sought::Nothing,
                 }
@@ -69,7 +69,7 @@ impl Pager {
         forward: bool,
     ) -> Option<Sought> {
         let loaded = self.load(volume, key.number);
-        let wanted = self.wanted(&loaded, goal);
+        let wanted = Self::wanted(&loaded, goal);
         let is_there = |line: &usize| match from {
             Some(from) if forward => loaded.place(*line) > *from,
             Some(from) => loaded.place(*line) < *from,
@@ -88,20 +88,22 @@ impl Pager {
     }
 
     /// The lines of a chunk that are what is sought.
-    fn wanted(&mut self, loaded: &Loaded, goal: Goal) -> Rc<[usize]> {
+    fn wanted(loaded: &Loaded, goal: Goal) -> Rc<[usize]> {
         if let Some((known, wanted)) = &*loaded.wanted.borrow()
             && *known == goal
         {
             return Rc::clone(wanted);
         }
-        let is_wanted = |line: &usize| {
-            let verdict = self.judge.judge(loaded.line(*line));
-            match goal {
-                Goal::Match => verdict.found,
-                Goal::Error => verdict.is_error(),
-            }
-        };
-        let wanted: Rc<[usize]> = (0..loaded.lines.len()).filter(is_wanted).collect();
+        let wanted: Rc<[usize]> = loaded
+            .goals
+            .iter()
+            .enumerate()
+            .filter(|(_, goals)| match goal {
+                Goal::Match => goals.is_match,
+                Goal::Error => goals.is_error,
+            })
+            .map(|(line, _)| line)
+            .collect();
         *loaded.wanted.borrow_mut() = Some((goal, Rc::clone(&wanted)));
         wanted
     }
