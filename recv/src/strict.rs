@@ -25,6 +25,8 @@ const MAX_STREAMS: usize = 5000;
 /// Bytes per second and at once, of all streams and of one.
 const RATE: (f64, f64) = (4.0 * 1_048_576.0, 6.0 * 1_048_576.0);
 const STREAM_RATE: (f64, f64) = (3.0 * 1_048_576.0, 15.0 * 1_048_576.0);
+/// Of a stream's name, so many bytes are quoted.
+const MAX_QUOTED: usize = 2048;
 /// Of refusals of one push, so many are told.
 const MAX_TOLD: usize = 10;
 /// Loki counts this label, which it adds itself, apart.
@@ -78,6 +80,13 @@ impl Bucket {
     }
 }
 
+/// Whether something is wrong with the labels of a stream.
+enum Wrong {
+    No,
+    Told,
+    Untold(String),
+}
+
 /// Why entries of a push are not stored.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
@@ -115,13 +124,16 @@ impl Strict {
         }
         let quotable: Vec<_> =
             batch.streams.iter().map(|labels| redactor.redact_pairs(labels)).collect();
-        let names: Vec<String> = quotable.iter().map(|labels| name_of(labels)).collect();
-        let wrong: Vec<Option<String>> = batch
+        let names: Vec<String> = quotable.iter().map(|labels| quoted_name(labels)).collect();
+        let mut wrong: Vec<Wrong> = batch
             .streams
             .iter()
             .zip(&quotable)
             .zip(&names)
-            .map(|((labels, quotable), name)| wrong_labels(labels, quotable, name))
+            .map(|((labels, quotable), name)| match wrong_labels(labels, quotable, name) {
+                None => Wrong::No,
+                Some(text) => Wrong::Untold(text),
+            })
             .collect();
         drop(quotable);
         let heavy: Vec<Option<&str>> = batch.metadata.iter().map(wrong_metadata).collect();
@@ -131,7 +143,18 @@ impl Strict {
         batch.entries.retain(|entry| {
             let stream = entry.stream as usize;
             let name = names.get(stream).map_or("{}", String::as_str);
-            let reason = wrong.get(stream).cloned().flatten();
+            // Labels can be long, and such entries many: each stream is told of once.
+            let mut reason = None;
+            if let Some(wrong) = wrong.get_mut(stream) {
+                match wrong {
+                    Wrong::No => {}
+                    Wrong::Told => reason = Some(String::new()),
+                    Wrong::Untold(text) => {
+                        reason = Some(std::mem::take(text));
+                        *wrong = Wrong::Told;
+                    }
+                }
+            }
             let reason = reason
                 .or_else(|| wrong_entry(entry.timestamp, entry.length, name, now))
                 .or_else(|| {
@@ -147,7 +170,8 @@ impl Strict {
                 });
             let Some(reason) = reason else { return true };
             refused.entries += 1;
-            if told.len() < MAX_TOLD && told.last() != Some(&reason) {
+            let is_news = !reason.is_empty() && told.last() != Some(&reason);
+            if told.len() < MAX_TOLD && is_news {
                 told.push(reason);
             }
             false
@@ -208,6 +232,17 @@ fn name_of(labels: &Labels) -> String {
     let mut text = String::new();
     print_labels(labels, &mut text);
     text
+}
+
+/// As much of a name as is quoted, for there can be very many entries to quote it for.
+fn quoted_name(labels: &Labels) -> String {
+    let mut name = name_of(labels);
+    if let Some(end) =
+        (0..=MAX_QUOTED.min(name.len())).rev().find(|end| name.is_char_boundary(*end))
+    {
+        name.truncate(end);
+    }
+    name
 }
 
 /// What is wrong with labels, quoted from a form that may be told.

@@ -70,8 +70,9 @@ pub fn decompress_deflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeE
             _ => Ok(out),
         };
     }
-    let (mut out, mut rest) = (Vec::new(), bytes);
-    while has_zlib_header(rest) {
+    let (mut out, mut rest, mut members) = (Vec::new(), bytes, 0);
+    while has_zlib_header(rest) && members < MAX_MEMBERS {
+        members += 1;
         let mut decoder = ZlibDecoder::new(rest);
         let more = read_limited(&mut decoder, limit - out.len())
             .map_err(|error| error.of_all(out.len(), limit))?;
@@ -86,6 +87,8 @@ pub fn decompress_deflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeE
     if rest.is_empty() { Ok(out) } else { Err(DecodeError::Gzip(BEHIND_DEFLATE.to_owned())) }
 }
 
+/// Of more streams that follow each other, the rest is refused: each takes work, and an empty one is small.
+const MAX_MEMBERS: usize = 1024;
 const BEHIND_DEFLATE: &str = "something else follows the deflated stream";
 
 /// Whether deflated bytes have zlib's header.
@@ -236,6 +239,9 @@ mod tests {
                 assert!(unpack(&[&one[..], rest].concat(), 99).is_err(), "{name} and {rest:?}");
             }
         }
+        let empty = zlib(b"");
+        assert_eq!(decompress_deflate(&empty.repeat(MAX_MEMBERS), 9).unwrap(), b"");
+        assert!(decompress_deflate(&empty.repeat(MAX_MEMBERS + 1), 9).is_err(), "that is no body");
         let (snappy, whole) = (compress_snappy(b"one"), zlib(b"one"));
         let bare = &whole[2..whole.len() - 4];
         for rest in [&b"x"[..], b"{\"streams\":[]}", &snappy, bare] {

@@ -3,6 +3,8 @@
 //! One bad entry does not sink its push. It is kept, under the label [`INVALID`] that says what is
 //! wrong with it, with the original text in its metadata.
 
+use std::collections::HashMap;
+
 use crate::batch::{Batch, Entry, Labels, Pairs};
 use crate::error::DecodeError;
 
@@ -23,6 +25,9 @@ pub struct Decoded {
     pub empty_streams: u64,
     /// Memory of its entries and sets in bytes, about.
     weight: usize,
+    /// A stream and what is wrong with some of its entries, to the stream of these: labels can be many, and
+    /// such entries too.
+    marked: HashMap<(u32, &'static str), u32>,
 }
 
 /// What a label or metadata set takes in memory beside its text, about.
@@ -50,7 +55,7 @@ pub struct DecodeOptions {
 
 impl Decoded {
     pub(crate) fn new() -> Self {
-        Self { batch: Batch::new(), invalid: 0, streams: 0, empty_streams: 0, weight: 0 }
+        Self { batch: Batch::new(), ..Self::default() }
     }
 
     /// Appends a line, as long as there is room.
@@ -115,10 +120,15 @@ impl Decoded {
     }
 
     /// A stream of the same labels and a mark of what is wrong.
-    pub(crate) fn invalid_stream(&mut self, stream: u32, what: &str) -> u32 {
+    pub(crate) fn invalid_stream(&mut self, stream: u32, what: &'static str) -> u32 {
+        if let Some(known) = self.marked.get(&(stream, what)) {
+            return *known;
+        }
         let mut labels = self.batch.streams.get(stream as usize).cloned().unwrap_or_default();
         set(&mut labels, INVALID, what);
-        self.stream(labels)
+        let marked = self.stream(labels);
+        self.marked.insert((stream, what), marked);
+        marked
     }
 
     /// The index of a stream with these labels, which is new if it is not the last one.

@@ -189,3 +189,20 @@ fn lines_and_records_keep_all_that_is_between_them() {
     assert_eq!(lines(raw(other)), [format!("*{other}")]);
     assert_eq!(lines(raw(r#"{"ts":"1970-01-01T00:00:01Z"}"#)), [""]);
 }
+
+#[test]
+fn entries_that_are_marked_share_the_labels_of_their_stream() {
+    let (time, line) = (r#"["noon","x"]"#, r#"["7",8]"#);
+    let entries = vec![[time, line].join(","); 500].join(",");
+    let read =
+        json(&format!("{{\"streams\":[{{\"stream\":{{\"a\":\"b\"}},\"values\":[{entries}]}}]}}"));
+    let batch = read.unwrap().batch;
+    assert_eq!((batch.entries.len(), batch.streams.len()), (1_000, 3), "however they alternate");
+    let resource = r#"{"attributes":[{"key":"service.name","value":{"stringValue":"a"}}]}"#;
+    let records = vec![r#"{"timeUnixNano":"noon"},{}"#; 500].join(",");
+    let text = format!(
+        "{{\"resourceLogs\":[{{\"resource\":{resource},\"scopeLogs\":[{{\"logRecords\":[{records}]}}]}}]}}"
+    );
+    let batch = decode_otlp_json(text.as_bytes(), &options(false)).unwrap().batch;
+    assert_eq!((batch.entries.len(), batch.streams.len()), (1_000, 2));
+}

@@ -38,6 +38,8 @@ pub(crate) fn each_object<'a>(
     if in_array {
         rest = rest.get(1..).unwrap_or_default();
     }
+    // What is left of a body behind the present line: that end is looked for once, however much is in the line.
+    let mut behind = rest.len() + 1;
     loop {
         rest = without_mark(rest.trim_ascii_start()).trim_ascii_start();
         if in_array {
@@ -50,10 +52,18 @@ pub(crate) fn each_object<'a>(
         }
         let line_end = |from: usize| {
             let after = rest.get(from..).unwrap_or_default();
-            memchr::memchr(b'\n', after).map_or(rest.len(), |place| from + place)
+            let end = memchr::memchr(b'\n', after).map_or(rest.len(), |place| from + place);
+            #[cfg(test)]
+            tests::SEARCHED.with(|searched| searched.set(searched.get() + end - from));
+            end
         };
         let scope = match layout {
-            Layout::Lines if !in_array => line_end(0),
+            Layout::Lines if !in_array => {
+                if rest.len() <= behind {
+                    behind = rest.len() - line_end(0);
+                }
+                rest.len() - behind
+            }
             _ => rest.len(),
         };
         let mut scanner = Scanner::new(rest.get(..scope).unwrap_or_default());
@@ -143,4 +153,36 @@ pub(crate) fn name_of(name: &[u8]) -> String {
 pub(crate) fn text_of(value: &[u8]) -> String {
     String::from_utf8(bytes_of(value))
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        /// Bytes in which the end of a line was looked for.
+        pub(super) static SEARCHED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn the_end_of_a_line_is_looked_for_once_however_much_is_in_it() {
+        let searched = |text: &str| {
+            SEARCHED.set(0);
+            let mut objects = 0;
+            each_object(text.as_bytes(), Layout::Lines, |_| {
+                objects += 1;
+                Ok(())
+            })
+            .unwrap();
+            (objects, SEARCHED.get())
+        };
+        for count in [1_000, 2_000] {
+            let (line, broken) = ("{\"a\":1}".repeat(count), "{\"a\":1} x\n".repeat(count));
+            assert_eq!(searched(&line), (count, line.len()));
+            let (objects, steps) = searched(&broken);
+            assert!(objects == 2 * count && steps <= 2 * broken.len(), "{steps}");
+        }
+    }
 }
