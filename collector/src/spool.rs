@@ -25,7 +25,7 @@ mod writer;
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex};
@@ -103,6 +103,8 @@ impl Spool {
             .write(true)
             .create(true)
             .truncate(false)
+            // Who knows the name sends as the source.
+            .mode(0o600)
             .open(&place)
             .map_err(failed("open", &place))?;
         if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {

@@ -164,8 +164,10 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
         printer.note(format_args!("logtap: taking JSON lines on {source}"));
     }
     if listen.ip().is_loopback() {
-        printer
-            .note("logtap: only this machine can send; --listen 0.0.0.0:3100 opens it to others");
+        printer.note(format_args!(
+            "logtap: only this machine can send; --listen 0.0.0.0:{} opens it to others",
+            server.address().port()
+        ));
     } else if !guarded {
         printer.note(
             "logtap: warning: everybody who reaches this address can send, and what is sent can be \

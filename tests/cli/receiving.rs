@@ -106,14 +106,16 @@ fn send(port: u16, bytes: &[u8]) -> String {
 
 #[test]
 fn what_clients_do_wrong_is_said() {
+    let mut opened = String::new();
     let text = said(&["--auth", "bearer:secret"], |port| {
+        opened = format!("only this machine can send; --listen 0.0.0.0:{port} opens it to others");
         let request = b"POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\
                         Connection: close\r\n\r\n";
         assert!(send(port, request).starts_with("HTTP/1.1 401"));
         assert_eq!(send(port, b"\x16\x03\x01"), "");
     });
     for part in [
-        "logtap: only this machine can send; --listen 0.0.0.0:3100 opens it to others",
+        opened.as_str(),
         "logtap: warning: 127.0.0.1 sends without the right token or password (see --auth)",
         "logtap: warning: 127.0.0.1 speaks TLS, but this receiver does not; use http:// there",
     ] {

@@ -46,7 +46,8 @@ pub struct Entry {
 /// receiver that has stored the source's lines up to N skips all entries numbered up to N.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Unique for all time: 32 hexadecimal digits.
+    /// Unique for all time: 32 hexadecimal digits. Who knows it sends as the source; a receiver keeps it to
+    /// itself.
     pub source: String,
     /// Number of the first line of the batch, from 1.
     pub first: u64,
