@@ -205,7 +205,7 @@ impl FoundInBlock {
         if self.goes_on {
             *groups = Groups::default();
         }
-        groups.add(self.groups);
+        groups.add(&self.groups);
         if self.found.matches > 0 {
             found.add(&self.found.lines, count_only);
             found.matches += self.found.matches - 1;
@@ -260,21 +260,27 @@ impl Search<'_> {
                 result.first.push(b'\n');
             }
             result.first.extend_from_slice(line);
-            result.taken.push(self.take(memory, &mut result.groups, line, !after.is_empty()));
+            let taken =
+                self.take(memory, &mut result.groups, line, slices, !after.is_empty(), false);
+            result.taken.push(taken);
             rest = after.get(1..).unwrap_or_default();
         }
         result.goes_on = !rest.is_empty();
         while !rest.is_empty() {
-            let start = match &self.needle {
-                Some(needle) if result.groups.is_empty() => {
+            let needle = self.needle.as_ref().filter(|_| result.groups.is_empty());
+            let start = match needle {
+                Some(needle) => {
                     let Some(place) = needle.find(rest) else { break };
                     let before = rest.get(..place).unwrap_or_default();
                     memrchr(b'\n', before).map_or(0, |line_end| line_end + 1)
                 }
-                _ => 0,
+                None => 0,
             };
+            let has_needle = needle.is_some();
             let (line, after) = next_line(rest.get(start..).unwrap_or_default());
-            if self.take(memory, &mut result.groups, line, !after.is_empty()) {
+            let slices = usual(line);
+            let is_finished = !after.is_empty();
+            if self.take(memory, &mut result.groups, line, slices, is_finished, has_needle) {
                 result.found.add(line, self.options.count_only);
             }
             rest = after.get(1..).unwrap_or_default();
@@ -289,16 +295,17 @@ impl Search<'_> {
         memory: &mut Memory,
         groups: &mut Groups,
         line: &[u8],
+        slices: Option<LineSlices<'_>>,
         is_finished: bool,
+        has_needle: bool,
     ) -> bool {
-        let slices = usual(line);
         if !groups.is_empty() {
             let parts = Parts::of(line, slices.as_ref(), is_finished);
             if parts.is_some_and(|parts| groups.take(&parts)) {
                 return true;
             }
         }
-        if self.needle.as_ref().is_some_and(|needle| needle.find(line).is_none()) {
+        if !has_needle && self.needle.as_ref().is_some_and(|needle| needle.find(line).is_none()) {
             return false;
         }
         let matches = match slices.and_then(|slices| self.quick(memory, &slices)) {

@@ -11,5 +11,5 @@ mod timeline;
 
 pub use grep::{FileMatches, GrepError, GrepOptions, GrepReport, Match, grep};
 pub use inspect::{InspectReport, LabelValue, inspect};
-pub use logtap_capture::{CaptureError, Filter, Line, Metadata, Timestamp, damage};
+pub use logtap_capture::{CaptureError, Filter, LabelMatcher, Line, Metadata, Timestamp, damage};
 pub use timeline::Bucket;

@@ -7,7 +7,7 @@ use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use logtap_analysis::{Filter, GrepOptions, GrepReport, Timestamp, grep, inspect};
+use logtap_analysis::{Filter, GrepOptions, GrepReport, LabelMatcher, Timestamp, grep, inspect};
 use logtap_capture::{Redactor, Writer, WriterOptions};
 use logtap_loki::Batch;
 use proptest::prelude::*;
@@ -126,7 +126,7 @@ fn grep_counts_filters_and_stops() {
     let filter = Filter {
         from: time("2024-01-15T10:10:00Z"),
         to: time("2024-01-15T10:11:00Z"),
-        labels: vec![("pod".into(), "db-0".into())],
+        labels: vec![LabelMatcher::equal("pod", "db-0")],
     };
     let (lines, _) = matches(&peer("finished"), &GrepOptions { filter, ..options("refused") });
     assert!(!lines.is_empty());

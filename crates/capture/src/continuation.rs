@@ -83,6 +83,16 @@ pub fn step(message: &[u8], before: Context, names_level: impl FnOnce() -> bool)
     Step::Begins(begin(message))
 }
 
+/// Whether a message may continue its stream at all, by a glance at its front as it stands in JSON. Most do not, and need
+/// not be unescaped to know.
+#[inline]
+pub fn may_continue(escaped: &[u8], before: Context) -> bool {
+    before.inside != Inside::Nothing
+        || matches!(escaped.first(), None | Some(b' ' | b'\\'))
+        || may_have_shape(escaped)
+        || is_package(escaped)
+}
+
 /// Where a stream is after a line that begins something of its own.
 pub fn begin(message: &[u8]) -> Context {
     let text = message.trim_ascii_start();

@@ -2,6 +2,7 @@
 
 use crate::decode::{BorrowedPairs, Line};
 use crate::index::IndexEntry;
+use crate::label_matcher::{LabelMatcher, all_hold, may_hold};
 use crate::timestamp::Timestamp;
 
 /// Conditions that all have to hold.
@@ -11,8 +12,8 @@ pub struct Filter {
     pub from: Option<Timestamp>,
     /// Not after this.
     pub to: Option<Timestamp>,
-    /// Labels with exactly these values; a label that is not there has the empty value.
-    pub labels: Vec<(String, String)>,
+    /// What labels have to be; a label that is not there has the empty value.
+    pub labels: Vec<LabelMatcher>,
 }
 
 impl Filter {
@@ -23,9 +24,9 @@ impl Filter {
 
     /// Whether labels are wanted.
     pub fn takes_labels(&self, labels: &BorrowedPairs<'_>) -> bool {
-        self.labels.iter().all(|(name, wanted)| {
+        all_hold(&self.labels, |name| {
             let value = labels.iter().find(|(known, _)| known == name).map(|(_, value)| value);
-            value.map_or("", |value| value.as_ref()) == wanted
+            value.map_or("", |value| value.as_ref())
         })
     }
 
@@ -49,11 +50,8 @@ impl Filter {
         let in_time = self.from.is_none_or(|from| from <= segment.to)
             && self.to.is_none_or(|to| segment.from <= to);
         in_time
-            && self.labels.iter().all(|(name, value)| {
-                // Lines without the label are not counted, and neither are labels of many values.
-                value.is_empty()
-                    || segment.labels.get(name).is_none_or(|values| values.contains_key(value))
-            })
+            // Lines without the label are not counted, and neither are labels of many values.
+            && may_hold(&self.labels, |name| segment.labels.get(name).map(|values| values.keys()))
     }
 }
 
@@ -73,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_entry_has_neither_time_nor_labels() {
-        let label = |value: &str| vec![("app".to_owned(), value.to_owned())];
+        let label = |value: &str| vec![LabelMatcher::equal("app", value)];
         assert!(Filter::default().takes_unparsed());
         assert!(Filter { labels: label(""), ..Filter::default() }.takes_unparsed());
         assert!(!Filter { labels: label("web"), ..Filter::default() }.takes_unparsed());
@@ -97,20 +95,34 @@ mod tests {
     #[test]
     fn a_segment_is_left_out_only_if_the_index_is_sure() {
         let label = |name: &str, value: &str| Filter {
-            labels: vec![(name.to_owned(), value.to_owned())],
+            labels: vec![LabelMatcher::equal(name, value)],
             ..Filter::default()
         };
         assert!(label("app", "web").may_be_in(&segment()));
         assert!(!label("app", "db").may_be_in(&segment()));
         assert!(label("app", "").may_be_in(&segment()));
         assert!(label("pod", "web-0").may_be_in(&segment()));
+        let asked = |texts: &[&str]| Filter {
+            labels: texts.iter().map(|text| LabelMatcher::parse(text).unwrap()).collect(),
+            ..Filter::default()
+        };
+        for (texts, may_be) in [
+            (&["app=db", "app=web"][..], true),
+            (&["app=~w.*"], true),
+            (&["app=~d.*", "app=x"], false),
+            (&["app!=web"], true),
+            (&["app!~w.*"], true),
+            (&["app=web", "app!=web"], true),
+        ] {
+            assert_eq!(asked(texts).may_be_in(&segment()), may_be, "{texts:?}");
+        }
     }
 
     #[test]
     fn a_missing_label_is_an_empty_one() {
         let line = Line::parse(br#"{"msg":"m","labels":{"app":"web"}}"#).unwrap();
         let takes = |name: &str, value: &str| {
-            let labels = vec![(name.to_owned(), value.to_owned())];
+            let labels = vec![LabelMatcher::equal(name, value)];
             Filter { labels, ..Filter::default() }.takes(&line)
         };
         assert!(takes("app", "web") && takes("pod", ""));

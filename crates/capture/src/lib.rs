@@ -21,6 +21,7 @@ mod fullness;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod index;
+mod label_matcher;
 pub mod layout;
 mod lock;
 mod long_line;
@@ -48,6 +49,7 @@ pub use error::CaptureError;
 pub use filter::Filter;
 pub use fullness::OnFull;
 pub use index::{IndexEntry, LabelCounts, read_index};
+pub use label_matcher::{LabelMatcher, all_hold};
 pub use losses::{Dropped, Losses, OTHERS, StreamCounts};
 pub use metadata::{Metadata, Removed};
 pub use redact::{Pattern, Patterns, Redacted, RedactedBatch, Redactor};

@@ -120,7 +120,7 @@ fn filters_take_what_they_say_and_skip_segments_that_cannot_have_it() {
     let filter = Filter {
         from: time("2024-01-15T10:15:00Z"),
         to: time("2024-01-15T10:16:00Z"),
-        labels: vec![("app".into(), "db".into())],
+        labels: vec![logtap_capture::LabelMatcher::equal("app", "db")],
     };
     let (lines, _) = read_all(directory.path(), &filter);
     let all = entries(directory.path());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use logtap_capture::continuation::{Context, Step, begin, step};
 use logtap_capture::encode::push_object;
-use logtap_capture::{Line, LineSlices};
+use logtap_capture::{Line, LineSlices, all_hold};
 use logtap_loki::{Level, detect_level};
 use memchr::memmem;
 
@@ -272,7 +272,7 @@ fn labels_verdict<Text: AsRef<str>>(spec: &Spec, pairs: &[(Text, Text)]) -> Labe
         rules |= u32::from(any(&rule.pattern)) << number;
     }
     LabelsVerdict {
-        wanted: spec.labels.iter().all(|(name, wanted)| value(name) == wanted),
+        wanted: all_hold(&spec.labels, value),
         rules,
         search: spec.search.as_ref().is_some_and(any),
         level: level_of_labels(pairs),
@@ -315,6 +315,8 @@ pub(crate) fn level_of_labels<Text: AsRef<str>>(pairs: &[(Text, Text)]) -> Optio
 
 #[cfg(test)]
 mod tests {
+    use logtap_capture::LabelMatcher;
+
     use super::*;
     use crate::spec::Rule;
 
@@ -345,7 +347,7 @@ mod tests {
     #[test]
     fn labels_and_levels_hide_too() {
         let label = |name: &str, value: &str| {
-            let labels = vec![(name.to_owned(), value.to_owned())];
+            let labels = vec![LabelMatcher::equal(name, value)];
             judge(Spec { labels, ..Spec::default() }, LINE).kept
         };
         assert!(label("app", "web") && label("zone", "") && !label("app", "db"));

@@ -33,7 +33,9 @@ impl Purpose {
     pub fn hint(self) -> &'static str {
         match self {
             Self::Search => "text or regex to find   !re hides   =re keeps",
-            Self::Label => "app=web   several with commas, nothing for all",
+            Self::Label => {
+                "app=web  app!=web  app=~we.*  app!~we.*   several with commas, nothing for all"
+            }
             Self::Time => "10:42   10:42:07.5   2026-11-21T10:42   -5m",
             Self::Export => "directory for the lines that are shown; nothing: a new one here",
         }

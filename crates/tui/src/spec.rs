@@ -1,5 +1,6 @@
 //! Which lines are shown, and what is looked for, as it was asked for.
 
+use logtap_capture::LabelMatcher;
 use regex::bytes::{Regex, RegexBuilder};
 
 /// Patterns that can be stacked.
@@ -89,8 +90,8 @@ impl LevelSet {
 /// What is shown, and what is looked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
-    /// Labels with exactly these values; a missing one has the empty value.
-    pub labels: Vec<(String, String)>,
+    /// What labels have to be; a missing one has the empty value.
+    pub labels: Vec<LabelMatcher>,
     /// Patterns, in the order in which they were stacked.
     pub rules: Vec<Rule>,
     /// Levels that are shown.

@@ -150,8 +150,8 @@ fn badges(state: &State) -> Vec<(String, bool)> {
     if !state.spec.shows_all() {
         add(format!("[{so_far}{} lines]", count(progress.tally.kept)));
     }
-    for (name, value) in &state.spec.labels {
-        add(format!("FILTER: {}={}", shown(name), shown(value)));
+    for label in &state.spec.labels {
+        add(format!("FILTER: {}", shown(&label.to_string())));
     }
     for (number, rule) in state.spec.rules.iter().enumerate() {
         let kind = if rule.hide { "HIDE" } else { "GREP" };

@@ -140,7 +140,7 @@ fn filtered_pages_have_all_lines_that_pass_and_counts_are_exact() {
     let (directory, _writer) = capture(false);
     let mut pager = Pager::open(directory.path()).unwrap();
     let spec = Spec {
-        labels: vec![("app".into(), "db".into())],
+        labels: vec![logtap_capture::LabelMatcher::equal("app", "db")],
         rules: vec![rule(false, "line-00[4-9]"), rule(true, "7")],
         search: Some(Pattern::smart("line-00[56].*9 ").unwrap()),
         ..Spec::default()

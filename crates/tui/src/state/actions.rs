@@ -206,12 +206,7 @@ impl State {
     fn prompt(&mut self, purpose: Purpose) {
         let text = match purpose {
             Purpose::Label => {
-                let pairs: Vec<String> = self
-                    .spec
-                    .labels
-                    .iter()
-                    .map(|(name, value)| format!("{name}={value}"))
-                    .collect();
+                let pairs: Vec<String> = self.spec.labels.iter().map(ToString::to_string).collect();
                 pairs.join(",")
             }
             _ => String::new(),

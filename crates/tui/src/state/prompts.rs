@@ -1,5 +1,6 @@
 //! What was typed.
 
+use logtap_capture::LabelMatcher;
 use ratatui::crossterm::event::KeyEvent;
 
 use super::{Effect, MAX_RULES, Mode, Pattern, Prompt, Purpose, Rule, State};
@@ -70,15 +71,8 @@ impl State {
     }
 }
 
-/// `name=value,name=value`; nothing is no labels.
-fn parse_labels(text: &str) -> Result<Vec<(String, String)>, String> {
+/// Conditions with commas between them; nothing is no condition.
+fn parse_labels(text: &str) -> Result<Vec<LabelMatcher>, String> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    parts
-        .map(|part| match part.split_once('=') {
-            Some((name, value)) if !name.trim().is_empty() => {
-                Ok((name.trim().to_owned(), value.trim().to_owned()))
-            }
-            _ => Err(format!("`{part}` is no label  hint: name=value, such as app=web")),
-        })
-        .collect()
+    parts.map(LabelMatcher::parse).collect()
 }

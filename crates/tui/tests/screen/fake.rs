@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use logtap_capture::Timestamp;
+use logtap_capture::{Timestamp, all_hold};
 use logtap_tui::Theme;
 use logtap_tui::draw::draw;
 use logtap_tui::state::{
@@ -202,7 +202,9 @@ impl Fake {
     fn shown(&self) -> Vec<usize> {
         let spec = &self.state.spec;
         let is_shown = |line: &ShownLine| {
-            let labels = spec.labels.iter().all(|label| line.labels.contains(label));
+            let labels = all_hold(&spec.labels, |name| {
+                line.labels.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+            });
             let rules = spec
                 .rules
                 .iter()

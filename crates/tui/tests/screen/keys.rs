@@ -2,7 +2,7 @@
 
 use logtap_capture::Timestamp;
 use logtap_tui::keys::{BINDINGS, action};
-use logtap_tui::state::{Effect, Event, Mode, TimeStyle};
+use logtap_tui::state::{Effect, Event, Mode, Row, TimeStyle};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEventKind};
 
 use crate::fake::{Fake, line};
@@ -119,6 +119,20 @@ fn filters_stack_and_escape_takes_back_the_last() {
     assert!(fake.state.spec.shows_all(), "labels go last");
     fake.press("lapp=web<enter>l<c-u><enter>");
     assert!(fake.state.spec.labels.is_empty(), "nothing is all");
+    for (typed, senders) in [
+        ("app=web,app=db", &[0, 2][..]),
+        ("app!=web", &[1, 2]),
+        ("app=~c.*|d.", &[1, 2]),
+        ("app!~.*b,pod!=x", &[1]),
+    ] {
+        fake.press(&format!("l<c-u>{typed}<enter>"));
+        let of = |row: &Row| (row.place.offset % 3) as usize;
+        let rows = &fake.state.page.rows;
+        assert!(rows.iter().all(|row| senders.contains(&of(row))), "{typed}");
+        assert!(senders.iter().all(|sender| rows.iter().any(|row| of(row) == *sender)), "{typed}");
+    }
+    fake.press("l<c-u>app=we*<enter>");
+    assert!(fake.state.notice.as_ref().unwrap().text.contains("write app=~we.*"));
 }
 
 #[test]
