@@ -48,6 +48,10 @@ const MAX_PATH_BYTES: usize = 4 << 20;
 /// How often the writers' leases are renewed and the epoch moves.
 const LEASE_EVERY: Duration = Duration::from_millis(500);
 const EPOCH_EVERY: Duration = Duration::from_millis(100);
+/// A lease that is over: not 0, which would let the control page's hold.
+const ENDED_LEASE: u64 = 1;
+/// How often the rings are read once no writer suppresses any more, where a ticket is missing.
+const LAST_PASSES: u32 = 10;
 /// How often the directory is looked at while nothing asks for it.
 const SCAN_EVERY: Duration = Duration::from_millis(10);
 /// How often the bytes of all rings are counted again.
@@ -106,6 +110,8 @@ pub(crate) struct Drain {
     short_of_descriptors: bool,
     /// It was said that the control page cannot be written.
     told_of_control: bool,
+    /// No writer is promised that what it suppresses is delivered.
+    leases_ended: bool,
     /// The push thread should look at `Shared::hurry`, even if there is no chunk for it.
     wake_push: bool,
     timers: Timers,
@@ -203,6 +209,7 @@ impl Drain {
             told_of_names: false,
             short_of_descriptors: false,
             told_of_control: false,
+            leases_ended: false,
             wake_push: false,
             timers: Timers {
                 started,
@@ -322,12 +329,21 @@ impl Drain {
         };
         if due(&mut self.timers.epoch, EPOCH_EVERY) {
             self.epoch = self.epoch.wrapping_add(1);
-            if let Err(error) = self.directory.beat(self.epoch, monotonic()) {
+            let lease = if self.leases_ended { 0 } else { monotonic() };
+            if let Err(error) = self.directory.beat(self.epoch, lease) {
                 self.say_of_control(&error);
             }
         }
         // A collector that cannot hand on what it reads gives no promise to those who suppress.
-        if !blocked && due(&mut self.timers.lease, LEASE_EVERY) {
+        if self.shared.deadline().is_some() && self.leases_ended {
+            // The end: they stay as they are.
+        } else if self.shared.is_refusing() {
+            // What would be suppressed now would be nowhere.
+            if due(&mut self.timers.lease, LEASE_EVERY) || !self.leases_ended {
+                self.end_leases();
+            }
+        } else if !blocked && due(&mut self.timers.lease, LEASE_EVERY) {
+            self.leases_ended = false;
             let lease = monotonic();
             for reading in self.rings.values_mut() {
                 // A ring that cannot be written is found out when it is read.
@@ -343,6 +359,20 @@ impl Drain {
         }
         if due(&mut self.timers.processes, PROCESSES_EVERY) {
             self.find_gone_processes();
+        }
+    }
+
+    /// Ends the promise to those who suppress what they write: from now on it goes to its original too.
+    fn end_leases(&mut self) {
+        if !std::mem::replace(&mut self.leases_ended, true)
+            && let Err(error) = self.directory.beat(self.epoch, 0)
+        {
+            self.say_of_control(&error);
+        }
+        for reading in self.rings.values() {
+            if let Err(error) = reading.reader.lease(ENDED_LEASE) {
+                tracing::debug!(%error, ring = reading.reader.name, "failed to end a lease");
+            }
         }
     }
 
@@ -443,6 +473,14 @@ impl Drain {
     /// The end: what is left is told, handed over and, as far as possible, waited for.
     fn finish(mut self) -> DrainReport {
         let deadline = self.shared.deadline().unwrap_or_else(Instant::now);
+        // What was suppressed until now is read; what comes later goes to its original too.
+        self.end_leases();
+        for _ in 0..LAST_PASSES {
+            if !self.pass().waiting {
+                break;
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
         self.seal();
         let rings: Vec<RingId> = self.rings.keys().copied().collect();
         if self.outlet.is_durable() {

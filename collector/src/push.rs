@@ -237,11 +237,13 @@ impl Push {
             let (reason, after) = match result {
                 Ok(()) => {
                     self.shared.update_counts(|counts| counts.delivered_lines += lines);
+                    self.shared.sink_refused(false);
                     break;
                 }
                 Err(PushError::Refused { reason }) => {
                     report(&Event::Refused { lines, reason: reason.clone() });
                     self.shared.update_counts(|counts| counts.refused_lines += lines);
+                    self.shared.sink_refused(true);
                     self.last_error = Some(reason);
                     break;
                 }

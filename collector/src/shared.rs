@@ -12,6 +12,9 @@ const MAX_FILES: usize = 10_000;
 /// Most bytes of them.
 const MAX_FILE_BYTES: usize = 2 << 20;
 
+/// So many batches are refused in a row before no writer is promised delivery any more: one alone may have a bad line.
+const REFUSALS: u64 = 2;
+
 /// State shared by drain thread, push thread and owner.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
@@ -22,6 +25,8 @@ pub(crate) struct Shared {
     /// Rings that are being read.
     pub(crate) live_rings: AtomicU64,
     failing: AtomicBool,
+    /// Batches that the sink has refused since it last took one.
+    refusals: AtomicU64,
     /// The push thread is done with its sink.
     adding_up: AtomicBool,
     counts: Mutex<Counts>,
@@ -98,6 +103,20 @@ impl Shared {
 
     pub(crate) fn push_failed(&self, failed: bool) {
         self.failing.store(failed, Ordering::Relaxed);
+    }
+
+    /// The sink has refused a batch for ever, or has taken one.
+    pub(crate) fn sink_refused(&self, refused: bool) {
+        if refused {
+            self.refusals.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.refusals.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the sink refuses one batch after the other: what is handed on then is lost.
+    pub(crate) fn is_refusing(&self) -> bool {
+        self.refusals.load(Ordering::Relaxed) >= REFUSALS
     }
 
     /// The push thread is done with its sink, and adds up what is left.

@@ -266,6 +266,32 @@ fn a_refused_batch_is_dropped_and_counted() {
 }
 
 #[test]
+fn a_sink_that_refuses_ends_the_lease_and_one_that_takes_lines_again_renews_it() {
+    let parent = memory();
+    let sink = MemorySink::default();
+    sink.refuse(u32::MAX);
+    let collector = Collector::start(config(&parent), Box::new(sink.clone())).unwrap();
+    let writer = Writer::new(&parent.path().join("tap"), STARTER);
+    let leases = || {
+        let mut lease = [0; 8];
+        let file = std::fs::File::open(&writer.path).unwrap();
+        file.read_exact_at(&mut lease, logtap_wire::ring::LEASE_OFFSET as u64).unwrap();
+        (u64::from_ne_bytes(lease), writer.page.collector.lease.load(Ordering::Relaxed))
+    };
+    wait_until(|| leases().0 > 1);
+    writer.write_waiting(7, SLOT_STDOUT, b"one bad line\n");
+    wait_until(|| collector.counts().refused_lines == 1);
+    wait_until(|| leases().1 > 0);
+    writer.write_waiting(7, SLOT_STDOUT, b"another\n");
+    wait_until(|| leases() == (1, 0));
+    sink.refuse(0);
+    writer.write_waiting(7, SLOT_STDOUT, b"good\n");
+    wait_until(|| leases().0 > 1 && leases().1 > 0);
+    drop(writer);
+    collector.stop(STOP);
+}
+
+#[test]
 fn waiting_is_in_vain_while_the_sink_refuses_and_no_longer() {
     let parent = memory();
     let sink = MemorySink::default();
