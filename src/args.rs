@@ -33,6 +33,7 @@ pub(crate) enum Command {
     Inspect(commands::inspect::InspectArgs),
     Grep(commands::grep::GrepArgs),
     Redact(commands::redact::RedactArgs),
+    Recover(Box<commands::recover::RecoverArgs>),
     Doctor(commands::doctor::DoctorArgs),
     Library(commands::library::LibraryArgs),
     Inject(logtap_injector::InjectArgs),
@@ -50,6 +51,7 @@ impl Cli {
             Command::Inspect(args) => args.json,
             Command::Grep(args) => args.json,
             Command::Redact(args) => args.json,
+            Command::Recover(args) => args.json,
             Command::Doctor(args) => args.json,
             _ => false,
         }

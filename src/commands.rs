@@ -10,9 +10,11 @@ pub(crate) mod inspect;
 pub(crate) mod library;
 mod place;
 mod processes;
+pub(crate) mod recover;
 pub(crate) mod recv;
 pub(crate) mod redact;
 pub(crate) mod run;
+mod undelivered;
 
 use crate::args::{Cli, Command};
 use crate::failure::CommandError;
@@ -41,6 +43,7 @@ pub(crate) fn dispatch(cli: Cli, printer: &mut Printer) -> Result<Ending, Comman
         Command::Collector(args) => collector::run(&args),
         Command::Inspect(args) => inspect::run(&args, printer),
         Command::Grep(args) => grep::run(&args, printer),
+        Command::Recover(args) => recover::run(&args, printer),
         Command::Doctor(args) => doctor::run(&args, printer),
         Command::Library(args) => library::run(&args, printer),
         Command::Inject(args) => inject::run(&args, printer),

@@ -147,13 +147,14 @@ fn flags_in(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_flag_is_documented_and_every_documented_one_is_there() {
-    const COMMANDS: [&str; 10] = [
+    const COMMANDS: [&str; 11] = [
         "run",
         "recv",
         "collector",
         "inspect",
         "grep",
         "redact",
+        "recover",
         "doctor",
         "library",
         "inject",

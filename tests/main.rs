@@ -45,6 +45,8 @@ mod notifications;
 mod old_readers;
 /// Library, collector and receiver as programs of their own.
 mod parts;
+/// What could not be delivered, and how it is later.
+mod recovery;
 /// The disk cap at every moment.
 mod recv_cap;
 /// The receiver on a disk that fails or is stuck, and with a clock that is set.

@@ -196,7 +196,7 @@ fn spawn<T: Send + 'static>(
 }
 
 /// A name for a source of lines that no other has: 32 hexadecimal digits.
-pub(crate) fn new_source() -> String {
+pub fn new_source() -> String {
     let mut bytes = [0; 16];
     let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     if filled != Ok(bytes.len()) {

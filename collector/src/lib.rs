@@ -56,7 +56,7 @@ pub use counts::{
 };
 pub use directory::TapDirectory;
 pub use drain::MAX_RINGS;
-pub use engine::Collector;
+pub use engine::{Collector, new_source};
 pub use error::CollectorError;
 pub use feeder::{Feeder, FeederStream, Stopped};
 pub use health::Monitor;

@@ -18,7 +18,7 @@ use logtap_units::show::{plural, size};
 use serde::Serialize;
 
 use crate::commands::Ending;
-use crate::commands::place;
+use crate::commands::{place, undelivered};
 use crate::failure::{CommandError, Kind};
 use crate::output::Printer;
 
@@ -72,6 +72,11 @@ pub(crate) fn run(args: &DoctorArgs, printer: &mut Printer) -> Result<Ending, Co
                 .hinted("name what to look at: logtap doctor PROGRAM, logtap doctor DIR or logtap doctor --pid N"));
         }
     };
+    if !args.json
+        && let Some(notice) = undelivered::notice()
+    {
+        printer.note(format_args!("warning: {notice}"));
+    }
     if args.json {
         printer.json(&report)?;
     } else {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use logtap_analysis::{Bucket, InspectReport, LabelValue, Timestamp, inspect};
 use logtap_units::show::{plural, size};
 
-use super::chosen_capture;
+use super::run::keep::command;
+use super::{chosen_capture, undelivered};
 use crate::commands::Ending;
 use crate::failure::CommandError;
 use crate::output::Printer;
@@ -44,6 +45,12 @@ pub(crate) fn run(args: &InspectArgs, printer: &mut Printer) -> Result<Ending, C
         for line in text(&report) {
             printer.line(line)?;
         }
+    }
+    for left in undelivered::of_capture(&directory) {
+        printer.note(format_args!(
+            "warning: lines of this capture were not stored: `{}` delivers them",
+            command(&left.directory)
+        ));
     }
     for damage in &report.damaged {
         printer.note(format_args!("warning: {damage}"));

@@ -3,11 +3,12 @@
 //! ```text
 //!  BASE/logtap-USER-RANDOM/           0711: to be passed through, not to be listed
 //!      lock                           flock held by the `logtap run` that made it
+//!      run.json                       whose rings these are; gone once all that they held is delivered
 //!      liblogtap.so                   0555, where files of BASE can be executed
 //!      RANDOM/                        the tap directory, where BASE is memory
 //! ```
-//! Refuses to remove what a living process maps or names in its environment: the next run looks
-//! again.
+//! Refuses to remove what a living process maps or names in its environment (the next run looks again), and rings of
+//! a killed run with records in them: those wait for `logtap recover`.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
@@ -16,11 +17,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-use super::processes;
+use super::{processes, undelivered};
 
 /// Beginning of all names; the user's number follows.
 const PREFIX: &str = "logtap-";
-const LOCK: &str = "lock";
+/// The file whose lock says that the run lives.
+pub(crate) const LOCK: &str = "lock";
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// Directories that can hold ours, memory first.
@@ -90,30 +92,42 @@ impl Place {
         &self.directory
     }
 
-    /// Removes it unless a living process needs it.
+    /// Removes it unless a living process needs it, or what is in its rings is not delivered.
     pub(crate) fn remove_if_unused(self) {
-        if !is_used(&self.directory) {
-            remove(&self.directory);
-        }
+        remove_if_unused(&self.directory);
     }
 }
 
-/// Removes the directories of runs that have ended, where no process needs them.
+/// Removes the directories of runs that have ended, where no process needs them and nothing is left in them.
 fn clean_up(base: &Path) {
-    let Ok(entries) = fs::read_dir(base) else { return };
+    for path in abandoned(base) {
+        remove_if_unused(&path);
+    }
+}
+
+/// The directories of this user's runs that have ended.
+pub(crate) fn abandoned(base: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(base) else { return Vec::new() };
     let prefix = prefix();
     let me = rustix::process::geteuid().as_raw();
-    for entry in entries.flatten() {
-        let is_candidate = entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
-        if !is_candidate {
-            continue;
-        }
-        let path = entry.path();
-        let is_ours =
-            fs::symlink_metadata(&path).is_ok_and(|data| data.is_dir() && data.uid() == me);
-        if is_ours && is_abandoned(&path) && !is_used(&path) {
-            remove(&path);
-        }
+    let candidates = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)))
+        .map(|entry| entry.path());
+    candidates
+        .filter(|path| {
+            let is_ours =
+                fs::symlink_metadata(path).is_ok_and(|data| data.is_dir() && data.uid() == me);
+            is_ours && is_abandoned(path)
+        })
+        .collect()
+}
+
+/// Removes a directory unless a living process needs it or something in it is not delivered. What cannot be looked at
+/// stays.
+pub(crate) fn remove_if_unused(directory: &Path) {
+    if !is_used(directory) && matches!(undelivered::look(directory), Ok(None)) {
+        remove(directory);
     }
 }
 
@@ -183,6 +197,27 @@ mod tests {
         assert!(path.exists());
         user.kill().unwrap();
         user.wait().unwrap();
+        drop(Place::make(base.path()).unwrap());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_directory_with_undrained_rings_is_never_removed() {
+        let base = tempfile::tempdir_in("/dev/shm").unwrap();
+        let dead = Place::make(base.path()).unwrap();
+        let path = dead.path().to_path_buf();
+        let tap = path.join("tap");
+        drop(logtap_collector::TapDirectory::create(&tap, 0o700, 1 << 20).unwrap());
+        undelivered::Owner::default().write(&path).unwrap();
+        // Its owner is there, and nothing in it to be drained.
+        assert!(undelivered::look(&path).unwrap().is_none());
+        // What no ring reader can tell the contents of is not known to be empty.
+        fs::remove_file(path.join(undelivered::OWNER)).unwrap();
+        fs::write(path.join(undelivered::OWNER), "{").unwrap();
+        drop(dead);
+        drop(Place::make(base.path()).unwrap());
+        assert!(path.exists());
+        fs::remove_file(path.join(undelivered::OWNER)).unwrap();
         drop(Place::make(base.path()).unwrap());
         assert!(!path.exists());
     }

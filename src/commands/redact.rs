@@ -60,6 +60,12 @@ pub(crate) struct RedactionArgs {
 }
 
 impl RedactionArgs {
+    /// What was asked for, as it can be asked for again from another directory.
+    pub(crate) fn words(&self) -> (Option<String>, Option<PathBuf>) {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        (self.redact.clone(), self.redact_patterns.as_ref().map(absolute))
+    }
+
     /// The policy that they make.
     pub(crate) fn policy(&self) -> Result<Arc<Redactor>, CommandError> {
         policy(self.redact.as_deref(), self.redact_patterns.as_deref())

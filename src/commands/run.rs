@@ -10,9 +10,10 @@ mod descendants;
 mod fallback;
 mod follow;
 mod follow_thread;
+pub(crate) mod keep;
 mod live;
 mod preload;
-mod receiver;
+pub(crate) mod receiver;
 mod settings;
 mod spawn;
 mod summary;
@@ -23,6 +24,7 @@ mod wait;
 
 use std::time::Instant;
 
+pub(crate) use capture_sink::{CaptureSink, RedactingSink};
 pub(crate) use fallback::{CARRY, carry};
 pub(crate) use settings::RunArgs;
 pub(crate) use spawn::repeat_death;
@@ -33,7 +35,8 @@ use self::preload::Ground;
 use self::receiver::{Closed, Opened};
 use self::settings::{Settings, Told};
 use self::spawn::Signals;
-use self::summary::{Story, Way};
+use self::summary::{Recover, Story, Way};
+use crate::commands::undelivered::{self, Undelivered};
 use crate::commands::{Ending, processes};
 use crate::failure::CommandError;
 use crate::output::Printer;
@@ -54,7 +57,13 @@ fn tap(settings: &Settings) -> Result<(Ending, Story), CommandError> {
     let _without_it_orphans_go_to_init =
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     let streams = preload::streams();
+    if settings.told == Told::Text
+        && let Some(notice) = undelivered::notice()
+    {
+        Printer::new().note(format_args!("logtap: {notice}"));
+    }
     let ground = Ground::prepare()?;
+    ground.own(&destination.owner).map_err(CommandError::caused)?;
     let receiver = destination.start(settings, &ground.tap_directory, ground.mode)?;
     let obstacle = target.obstacle.clone().or_else(|| ground.obstacle.clone());
 
@@ -77,6 +86,7 @@ fn tap(settings: &Settings) -> Result<(Ending, Story), CommandError> {
         Ok(ran) => ran,
         Err(error) => {
             receiver.abandon();
+            ground.is_delivered().map_err(CommandError::caused)?;
             drop(ground.give_up());
             return Err(error);
         }
@@ -85,9 +95,15 @@ fn tap(settings: &Settings) -> Result<(Ending, Story), CommandError> {
     let carried =
         leftovers.into_iter().map(Leftover::carry_on).collect::<std::io::Result<Vec<_>>>();
     let closed = receiver.close();
+    let left = if closed.is_whole() { None } else { ground.undelivered() };
+    if left.is_none()
+        && let Err(error) = ground.is_delivered()
+    {
+        troubles.push(format!("what is left in shared memory stays there: {error}"));
+    }
     let seconds = started.elapsed().as_secs_f64();
     let kept = ground.give_up();
-    let mut story = story(settings, closed, watcher);
+    let mut story = story(settings, closed, watcher, left);
     story.way = way;
     story.reason = obstacle;
     story.seconds = seconds;
@@ -101,8 +117,15 @@ fn tap(settings: &Settings) -> Result<(Ending, Story), CommandError> {
 }
 
 /// Puts everything together that somebody may want to know.
-fn story(settings: &Settings, closed: Closed, watcher: Option<Watcher>) -> Story {
-    let Closed { summary, capture, address, trouble } = closed;
+fn story(
+    settings: &Settings,
+    closed: Closed,
+    watcher: Option<Watcher>,
+    left: Option<Undelivered>,
+) -> Story {
+    let Closed { summary, capture, address, kept, trouble } = closed;
+    let recover = Recover::all(&kept, left);
+    let undelivered_lines = summary.undelivered_lines + kept.undelivered;
     let mut total = summary.counts.totals;
     total.lost_records += summary.counts.unringed_lost_records;
     total.lost_bytes += summary.counts.unringed_lost_bytes;
@@ -111,6 +134,7 @@ fn story(settings: &Settings, closed: Closed, watcher: Option<Watcher>) -> Story
         watcher.finish()
     });
     let mut notes: Vec<_> = trouble.into_iter().collect();
+    notes.extend(kept.trouble.map(|error| format!("not all of that could be kept: {error}")));
     notes.extend(uncovered::notes(&summary.rings));
     for hostile in &summary.hostile {
         notes.push(format!("ignored `{}` in the tap directory: {}", hostile.name, hostile.reason));
@@ -132,8 +156,9 @@ fn story(settings: &Settings, closed: Closed, watcher: Option<Watcher>) -> Story
             .into_iter()
             .filter(|(_, count)| *count > 0)
             .collect(),
-        undelivered_lines: summary.undelivered_lines,
-        last_error: summary.last_error.filter(|_| summary.undelivered_lines > 0),
+        undelivered_lines,
+        last_error: kept.last_error.or(summary.last_error).filter(|_| undelivered_lines > 0),
+        recover,
         unreached,
         still_running: 0,
         kept: Vec::new(),

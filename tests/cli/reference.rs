@@ -24,6 +24,7 @@ fn the_first_page() {
       inspect     Show how large a capture is, what labels it has and when its lines are from
       grep        Print the lines whose message, or a value of whose labels, matches a pattern
       redact      Take personal data and secrets out of text, or show what would go
+      recover     List what runs could not deliver, or deliver it
       doctor      Find out whether a program, a process or a directory can be tapped, how, and why not
       library     Print the path of the preload library, after putting it there
       inject      Copy the preload library into a directory that applications can load it from

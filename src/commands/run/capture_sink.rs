@@ -1,6 +1,7 @@
 //! The sinks of `logtap run`: the capture in this very process, redaction before an address, and a word where lines wait.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use logtap_collector::sink::{PushError, Sink};
@@ -12,12 +13,18 @@ const MAKE_ROOM: &str = "free some space there; when shared memory is full too, 
                          then goes on while lines are lost and counted";
 
 /// Hands batches to a store by a function call.
-pub(crate) struct CaptureSink(pub(crate) Arc<Store>);
+pub(crate) struct CaptureSink {
+    pub(crate) store: Arc<Store>,
+    /// Number of the last line of a batch that had room only in part.
+    pub(crate) taken_through: Arc<AtomicU64>,
+}
 
 impl Sink for CaptureSink {
     fn push(&mut self, batch: &Batch) -> Result<(), PushError> {
-        let stored = match self.0.append(batch) {
-            Err(error) if error.is_full() => store_in_parts(&self.0, batch),
+        let stored = match self.store.append(batch) {
+            Err(error) if error.is_full() => {
+                store_in_parts(&self.store, batch, &self.taken_through)
+            }
             other => other.map(drop),
         };
         match stored {
@@ -37,7 +44,11 @@ impl Sink for CaptureSink {
 
 /// Stores as many of a batch's first lines as there is room for: the store takes a batch as a whole or not at all, and
 /// skips what it has when the whole comes again.
-fn store_in_parts(store: &Store, batch: &Batch) -> Result<(), StoreError> {
+fn store_in_parts(
+    store: &Store,
+    batch: &Batch,
+    taken_through: &AtomicU64,
+) -> Result<(), StoreError> {
     let (mut stored, mut step) = (0, batch.entries.len() / 2);
     loop {
         let Some(part) = first_lines(batch, stored + step.max(1)) else {
@@ -45,7 +56,13 @@ fn store_in_parts(store: &Store, batch: &Batch) -> Result<(), StoreError> {
             return store.append(batch).map(drop);
         };
         match store.append(&part) {
-            Ok(_) => stored = part.entries.len(),
+            Ok(_) => {
+                stored = part.entries.len();
+                if let Some(origin) = &part.origin {
+                    // Tried again, a smaller part is taken too: it is there already.
+                    taken_through.fetch_max(origin.last, Ordering::Relaxed);
+                }
+            }
             Err(error) if step <= 1 => return Err(error),
             Err(_) => step /= 2,
         }
@@ -124,7 +141,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use logtap_loki::Origin;
     use logtap_recv::{StoreOptions, WriterOptions};
@@ -150,7 +167,11 @@ mod tests {
         // Nothing is closed, and so nothing can go to make room.
         let writer = WriterOptions { disk_cap: Some(60_000), ..WriterOptions::default() };
         let store = Arc::new(Store::create(directory.path(), StoreOptions { writer }).unwrap());
-        let sink = Box::new(CaptureSink(Arc::clone(&store)));
+        let taken_through = Arc::new(AtomicU64::new(0));
+        let sink = Box::new(CaptureSink {
+            store: Arc::clone(&store),
+            taken_through: Arc::clone(&taken_through),
+        });
         let mut sink = WarningSink::new(sink, |reason| {
             assert!(!reason.is_empty());
             WARNINGS.fetch_add(1, Ordering::Relaxed);
@@ -160,6 +181,7 @@ mod tests {
         assert!((50..LINES as u64).contains(&stored), "{stored}");
         assert!(matches!(sink.push(&batch()), Err(PushError::Retry { .. })));
         assert_eq!((store.counts().lines, WARNINGS.load(Ordering::Relaxed)), (stored, 1));
+        assert_eq!(taken_through.load(Ordering::Relaxed), stored);
     }
 
     #[test]

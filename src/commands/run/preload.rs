@@ -2,6 +2,8 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use super::settings::{Settings, preload_list};
 use super::spawn::was_closed;
 use crate::commands::place::{self, Place};
 use crate::commands::processes;
+use crate::commands::undelivered::{self, OWNER, Owner, Undelivered};
 use crate::failure::{CommandError, Kind};
 
 /// Permissions of the tap directory: for one user, or for all that root's command may become.
@@ -65,6 +68,25 @@ impl Ground {
             }
         };
         Ok(Self { library, tap_directory, mode, obstacle, places })
+    }
+
+    /// Says in it whose lines are in its rings, should this process be killed.
+    pub(crate) fn own(&self, owner: &Owner) -> io::Result<()> {
+        self.places.first().map_or(Ok(()), |rings| owner.write(rings.path()))
+    }
+
+    /// The rings hold nothing any more that somebody could miss. What processes write into them that still run is told
+    /// not to be captured.
+    pub(crate) fn is_delivered(&self) -> io::Result<()> {
+        match self.places.first().map(|rings| fs::remove_file(rings.path().join(OWNER))) {
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is left in its rings.
+    pub(crate) fn undelivered(&self) -> Option<Undelivered> {
+        undelivered::look(self.places.first()?.path()).ok().flatten()
     }
 
     /// Removes everything that no process needs any more; returns what stays.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use logtap_collector::sink::Sink;
 use logtap_collector::sinks::LokiSink;
@@ -10,14 +10,18 @@ use logtap_collector::{Collector, CollectorError, Config, Feeder, FeederStream, 
 use logtap_recv::{Redactor, Store, StoreError, StoreOptions, WriterOptions};
 
 use super::capture_sink::{CaptureSink, RedactingSink, WarningSink};
+use super::keep::{Keeper, KeepingSink, Kept};
 use super::settings::{Destination, Settings, Told};
 use crate::commands::collector::failed;
 use crate::commands::recv::keeping::warn_of_others;
+use crate::commands::undelivered::Owner;
 use crate::failure::{CommandError, Kind};
 use crate::output::Printer;
 
 /// How long the collector may take to hand over the last lines.
 const LAST_LINES: Duration = Duration::from_secs(10);
+/// For how long of that the destination is asked, before what it does not take is kept elsewhere.
+const ASK_WITHIN: Duration = Duration::from_secs(4);
 /// How often a free name for the capture is looked for, where another run takes them first.
 const TRIES: usize = 100;
 
@@ -26,6 +30,9 @@ pub(crate) struct Opened {
     sink: Box<dyn Sink>,
     capture: Option<Capture>,
     address: Option<String>,
+    keeper: Arc<Keeper>,
+    /// Whose lines these are.
+    pub(crate) owner: Owner,
 }
 
 /// A capture of ours.
@@ -40,6 +47,7 @@ pub(crate) struct Receiver {
     pub(crate) collector: Arc<Collector>,
     capture: Option<Capture>,
     address: Option<String>,
+    keeper: Arc<Keeper>,
 }
 
 /// What is left at the end.
@@ -47,6 +55,8 @@ pub(crate) struct Closed {
     pub(crate) summary: Summary,
     pub(crate) capture: Option<PathBuf>,
     pub(crate) address: Option<String>,
+    /// What was kept that could not be delivered.
+    pub(crate) kept: Kept,
     /// What went wrong at the very end.
     pub(crate) trouble: Option<String>,
 }
@@ -69,8 +79,10 @@ impl Opened {
                 let address = sink.address();
                 let redactor = Arc::clone(&settings.redactor);
                 let sink = Box::new(RedactingSink { sink, redactor });
-                let sink = Box::new(WarningSink::new(sink, warn));
-                return Ok(Self { sink, capture: None, address: Some(address) });
+                let owner = settings.owner(None, Some(address.clone()));
+                let keeper = Arc::new(Keeper::new(owner.clone(), Arc::clone(&settings.redactor)));
+                let sink = keeping(sink, &keeper, warn);
+                return Ok(Self { sink, capture: None, address: Some(address), keeper, owner });
             }
             Destination::Capture(directory) => {
                 if settings.told == Told::Text {
@@ -80,9 +92,12 @@ impl Opened {
             }
             Destination::NextCapture => Capture::next(&settings.redactor)?,
         };
-        let sink = Box::new(CaptureSink(Arc::clone(&capture.store)));
-        let sink = Box::new(WarningSink::new(sink, warn));
-        Ok(Self { sink, capture: Some(capture), address: None })
+        let owner = settings.owner(Some(capture.store.directory()), None);
+        let keeper = Arc::new(Keeper::new(owner.clone(), Arc::clone(&settings.redactor)));
+        let store = Arc::clone(&capture.store);
+        let taken_through = Arc::clone(&keeper.taken_through);
+        let sink = keeping(Box::new(CaptureSink { store, taken_through }), &keeper, warn);
+        Ok(Self { sink, capture: Some(capture), address: None, keeper, owner })
     }
 
     /// Starts the collector.
@@ -92,7 +107,7 @@ impl Opened {
         tap_directory: &Path,
         mode: u32,
     ) -> Result<Receiver, CommandError> {
-        let Self { sink, capture, address } = self;
+        let Self { sink, capture, address, keeper, .. } = self;
         let config = Config {
             mode,
             labels: settings.labels.clone(),
@@ -100,7 +115,9 @@ impl Opened {
             ..Config::new(tap_directory)
         };
         match Collector::start(config, sink) {
-            Ok(collector) => Ok(Receiver { collector: Arc::new(collector), capture, address }),
+            Ok(collector) => {
+                Ok(Receiver { collector: Arc::new(collector), capture, address, keeper })
+            }
             Err(error) => {
                 if let Some(capture) = capture {
                     capture.give_up();
@@ -108,6 +125,13 @@ impl Opened {
                 Err(failed(error))
             }
         }
+    }
+}
+
+impl Closed {
+    /// Whether every line is where it was to go, or kept.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.summary.undelivered_lines == 0 && self.trouble.is_none()
     }
 }
 
@@ -135,7 +159,8 @@ impl Receiver {
 
     /// Hands over the last lines and closes the capture. No thread may hold the collector any more.
     pub(crate) fn close(self) -> Closed {
-        let Self { collector, capture, address } = self;
+        let Self { collector, capture, address, keeper } = self;
+        keeper.give_up_at(Instant::now() + ASK_WITHIN);
         let mut trouble = None;
         let mut summary = match Arc::into_inner(collector) {
             Some(collector) => collector.stop(LAST_LINES),
@@ -144,18 +169,25 @@ impl Receiver {
                 Summary::default()
             }
         };
+        let kept = keeper.close();
         let directory = capture.as_ref().map(|capture| capture.store.directory().to_path_buf());
         if let Some(capture) = &capture {
             // A batch that had room only in part is not delivered to the collector, and its first lines are stored.
-            let in_part =
-                capture.store.counts().lines.saturating_sub(summary.counts.delivered_lines);
+            let delivered = summary.counts.delivered_lines.saturating_sub(kept.undelivered);
+            let in_part = capture.store.counts().lines.saturating_sub(delivered);
             summary.undelivered_lines = summary.undelivered_lines.saturating_sub(in_part);
         }
         if let Some(Err(error)) = capture.map(|capture| capture.store.close()) {
             trouble = Some(format!("failed to close the capture: {error}"));
         }
-        Closed { summary, capture: directory, address, trouble }
+        Closed { summary, capture: directory, address, kept, trouble }
     }
+}
+
+/// A destination that warns while lines wait for it, and behind which they are kept that it does not take.
+fn keeping(sink: Box<dyn Sink>, keeper: &Arc<Keeper>, warn: fn(&str)) -> Box<dyn Sink> {
+    let sink = Box::new(WarningSink::new(sink, warn));
+    Box::new(KeepingSink { sink, keeper: Arc::clone(keeper), given_up: None })
 }
 
 impl Capture {
@@ -195,7 +227,7 @@ impl Capture {
 }
 
 /// Unlike a collector, a run pushes over HTTP only.
-fn no_address(error: CollectorError) -> CommandError {
+pub(crate) fn no_address(error: CollectorError) -> CommandError {
     match error {
         CollectorError::Sink { .. } => CommandError::new(Kind::Run, error).hinted(
             "--to takes http://HOST:PORT or https://HOST:PORT, of a Loki or a `logtap recv`",
@@ -204,6 +236,6 @@ fn no_address(error: CollectorError) -> CommandError {
     }
 }
 
-fn refused(error: StoreError) -> CommandError {
+pub(crate) fn refused(error: StoreError) -> CommandError {
     CommandError::caused(error).hinted("name another directory with --dir")
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ValueEnum, ValueHint};
+use logtap_analysis::Timestamp;
 use logtap_collector::command::AccessArgs;
 use logtap_collector::sinks::LokiConfig;
 use logtap_recv::Redactor;
@@ -19,6 +20,7 @@ use logtap_wire::pattern;
 use super::summary_file::SummaryFile;
 use crate::commands::collector::failed;
 use crate::commands::redact;
+use crate::commands::undelivered::Owner;
 use crate::failure::{CommandError, Kind};
 
 /// How long a write to a full ring waits: longer than any sink hiccup, shorter than for ever.
@@ -151,6 +153,8 @@ pub(crate) struct Settings {
     pub(crate) destination: Destination,
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) redactor: Arc<Redactor>,
+    /// What was asked for of it.
+    redaction: (Option<String>, Option<PathBuf>),
     pub(crate) on_full: String,
     pub(crate) linger: Duration,
     pub(crate) told: Told,
@@ -177,6 +181,7 @@ impl Settings {
             destination: args.destination()?,
             labels,
             redactor: args.redaction.policy()?,
+            redaction: args.redaction.words(),
             on_full: match args.on_full {
                 OnFull::Wait => format!("wait:{FULL_WAIT}"),
                 OnFull::Drop => "drop".to_owned(),
@@ -190,6 +195,25 @@ impl Settings {
             summary_file: args.summary.as_deref().map(SummaryFile::check).transpose()?,
             command: args.command.clone(),
         })
+    }
+}
+
+impl Settings {
+    /// Whose lines these are, for whoever has to deliver what this run cannot.
+    pub(crate) fn owner(&self, capture: Option<&Path>, to: Option<String>) -> Owner {
+        let absolute = |path: &Path| std::path::absolute(path).ok()?.to_str().map(str::to_owned);
+        let (redact, redact_patterns) = self.redaction.clone();
+        Owner {
+            pid: std::process::id(),
+            started: Timestamp::now().0,
+            command: self.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+            capture: capture.and_then(absolute),
+            to,
+            labels: self.labels.clone(),
+            redact,
+            redact_patterns,
+            source: Some(logtap_collector::new_source()),
+        }
     }
 }
 

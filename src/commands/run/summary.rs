@@ -10,7 +10,9 @@ use logtap_units::show::{plural, size};
 use serde::{Serialize, Serializer};
 
 use super::descendants::Unreached;
+use super::keep::{Kept, command};
 use crate::commands::Ending;
+use crate::commands::undelivered::Undelivered;
 
 /// The whole story of one run.
 #[derive(Clone, Debug, Serialize)]
@@ -43,6 +45,8 @@ pub(crate) struct Story {
     pub(crate) undelivered_lines: u64,
     /// The last reason for that.
     pub(crate) last_error: Option<String>,
+    /// Where lines are that were not delivered, and how they are sent later.
+    pub(crate) recover: Vec<Recover>,
     /// Programs whose output did not pass the tap.
     pub(crate) unreached: Vec<Unreached>,
     /// Processes of the command that still run.
@@ -52,6 +56,35 @@ pub(crate) struct Story {
     pub(crate) kept: Vec<PathBuf>,
     /// Whatever else the reader should know.
     pub(crate) notes: Vec<String>,
+}
+
+/// Lines that are kept somewhere.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Recover {
+    /// The directory.
+    #[serde(serialize_with = "path_as_text")]
+    pub(crate) directory: PathBuf,
+    /// How many lines; unknown where they are in rings still.
+    pub(crate) lines: Option<u64>,
+    /// The command that delivers them.
+    pub(crate) command: String,
+}
+
+impl Recover {
+    /// What is kept and what is left in rings.
+    pub(crate) fn all(kept: &Kept, left: Option<Undelivered>) -> Vec<Self> {
+        let kept_lines = kept.directory.clone().map(|directory| Self {
+            command: command(&directory),
+            directory,
+            lines: Some(kept.refused + kept.undelivered),
+        });
+        let left = left.map(|left| Self {
+            command: command(&left.directory),
+            directory: left.directory,
+            lines: None,
+        });
+        kept_lines.into_iter().chain(left).collect()
+    }
 }
 
 /// How a command's output is reached.
@@ -147,6 +180,14 @@ impl Story {
                 &format!("{} not delivered{why}", plural(self.undelivered_lines, "line")),
             );
         }
+        for Recover { directory, lines, command } in &self.recover {
+            let what = lines.map_or("what is left".to_owned(), |lines| plural(lines, "line"));
+            let verb = if *lines == Some(1) || lines.is_none() { "is" } else { "are" };
+            line(
+                &mut text,
+                &format!("{what} {verb} kept in {}; send later: {command}", directory.display()),
+            );
+        }
         for note in &self.notes {
             line(&mut text, note);
         }
@@ -178,6 +219,10 @@ impl Story {
 /// JSON has texts alone: bytes that are none are replaced.
 fn as_text<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
     path.as_ref().map(|path| path.to_string_lossy()).serialize(serializer)
+}
+
+fn path_as_text<S: Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+    path.to_string_lossy().serialize(serializer)
 }
 
 fn as_texts<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
@@ -246,6 +291,7 @@ mod tests {
             redactions: BTreeMap::new(),
             undelivered_lines: 0,
             last_error: None,
+            recover: Vec::new(),
             unreached: Vec::new(),
             still_running: 0,
             kept: Vec::new(),
@@ -273,6 +319,11 @@ mod tests {
         story.reason = Some("static executable".into());
         story.undelivered_lines = 1;
         story.last_error = Some("disk full".into());
+        story.recover.push(Recover {
+            directory: "/state/1".into(),
+            lines: Some(1),
+            command: "logtap recover /state/1".into(),
+        });
         story.still_running = 2;
         story.kept = vec!["/dev/shm/x".into()];
         story.unreached.push(Unreached {
@@ -287,6 +338,7 @@ mod tests {
             "not preloaded (static executable): through a pseudo-terminal",
             "not tapped: `/bin/busybox`, 3 times: static executable",
             "1 line not delivered: disk full",
+            "1 line is kept in /state/1; send later: logtap recover /state/1",
             "2 processes still run",
             "`/dev/shm/x` stays",
         ] {
