@@ -191,13 +191,13 @@ fn a_redacted_capture_says_by_what() {
     let receiver = Receiver::start(&directory, &["--redact=email,ip_v4"]);
     let mut expected = lines(0..10);
     for line in &mut expected {
-        line.message.push_str(" from bob@example.com at 192.0.2.7");
+        line.message.push_str(" from bob@example.com at 10.0.0.7");
     }
     receiver.push(&expected);
     receiver.stop();
     for line in &mut expected {
         line.message = line.message.replace("bob@example.com", "[REDACTED:email]");
-        line.message = line.message.replace("192.0.2.7", "[REDACTED:ip]");
+        line.message = line.message.replace("10.0.0.7", "[REDACTED:ip]");
     }
     let read = assert_finished(&directory, &expected);
     assert_eq!(read.patterns, ["email", "ip_v4"]);

@@ -10,14 +10,18 @@ mod addresses;
 mod bytes;
 mod custom;
 mod key_block;
+mod layers;
 #[cfg(test)]
 mod linear;
+mod names;
 mod numbers;
 mod pattern;
 mod scan;
 mod secrets;
 mod signs;
 mod tokens;
+mod urls;
+mod values;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -294,7 +298,7 @@ impl Redactor {
 
     /// The place of a chosen pattern among the names.
     fn place(&self, pattern: Pattern) -> usize {
-        self.chosen().iter().take_while(|chosen| *chosen != pattern).count()
+        self.chosen().place(pattern)
     }
 
     /// Redacts the values of names; `None` if nothing was found.
@@ -348,6 +352,26 @@ impl Redactor {
         }
         if written > 0 {
             out.extend_from_slice(line.get(written..).unwrap_or_default());
+        }
+        if let Some(scanner) = &self.scanner
+            && layers::may_be_encoded(line)
+        {
+            let text = if written > 0 { out.as_slice() } else { line };
+            let (mut below, mut copied) = (Vec::new(), 0);
+            layers::scan(scanner, text, |found| {
+                let before = text.get(copied..found.start).unwrap_or_default();
+                let mark = growth.mark(found.pattern.replacement(), found.end - found.start);
+                reserve(&mut below, before.len() + mark.len(), text.len() - found.end);
+                below.extend_from_slice(before);
+                below.extend_from_slice(mark);
+                copied = found.end;
+                hit(self.place(found.pattern));
+            });
+            if copied > 0 {
+                below.extend_from_slice(text.get(copied..).unwrap_or_default());
+                *out = below;
+                written = copied;
+            }
         }
         let Some(custom) = &self.custom else { return written > 0 };
         let first = self.chosen().iter().count();

@@ -109,15 +109,14 @@ fn addresses_of_every_kind_go() {
         ("q=bob%40example.com&x=1", "q=[REDACTED:email]&x=1"),
         ("a@b.com-x and c@d.org.", "[REDACTED:email]-x and [REDACTED:email]."),
         ("from 10.0.1.42:8080 to 192.168.0.1/24", "from [REDACTED:ip]:8080 to [REDACTED:ip]/24"),
-        ("localhost/127.0.0.1", "localhost/[REDACTED:ip]"),
+        ("db.local/172.16.40.5", "db.local/[REDACTED:ip]"),
+        ("localhost/127.0.0.1", "localhost/127.0.0.1"),
         ("ip=8.8.8.8,", "ip=[REDACTED:ip],"),
-        ("from 2001:db8::1 port 22", "from [REDACTED:ipv6] port 22"),
-        (
-            "[fe80::1%eth0]:80 ::1 [::1]:8080",
-            "[[REDACTED:ipv6]%eth0]:80 [REDACTED:ipv6] [[REDACTED:ipv6]]:8080",
-        ),
+        ("from 2a00:1450::1 port 22", "from [REDACTED:ipv6] port 22"),
+        ("from 2001:db8::1 port 22", "from 2001:db8::1 port 22"),
+        ("[fe80::1%eth0]:80 ::1 [::1]:8080", "[[REDACTED:ipv6]%eth0]:80 ::1 [::1]:8080"),
         ("peer ::ffff:10.1.2.3.", "peer [REDACTED:ipv6]."),
-        ("2001:0db8:85a3:0000:0000:8a2e:0370:7334: refused", "[REDACTED:ipv6]: refused"),
+        ("2001:0dc8:85a3:0000:0000:8a2e:0370:7334: refused", "[REDACTED:ipv6]: refused"),
         ("FD12:3456:789A:1::1", "[REDACTED:ipv6]"),
     ]);
 }

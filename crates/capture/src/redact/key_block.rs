@@ -167,7 +167,8 @@ impl OpenKey {
             && end > column
             && at(line, end) == self.next
             && !is_base64(before(line, column))
-            && (self.others == 0 || is_short_part(line, &(column..end)))
+            && (is_short_part(line, &(column..end))
+                || self.others == 0 && !is_word(line, column..end))
         {
             return part(column..end);
         }
@@ -179,6 +180,13 @@ impl OpenKey {
 
 fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"+/=".contains(&byte)
+}
+
+/// `ready` or `Ready`: what another program says behind the same prefix.
+fn is_word(line: &[u8], run: Range<usize>) -> bool {
+    let text = line.get(run).unwrap_or_default();
+    text.first().is_some_and(u8::is_ascii_alphabetic)
+        && text.iter().skip(1).all(u8::is_ascii_lowercase)
 }
 
 fn is_short_part(line: &[u8], run: &Range<usize>) -> bool {

@@ -4,7 +4,7 @@
 //! timestamps, order numbers, hashes and UUIDs stay. Bare digits are no telephone number unless a word
 //! before them says so; custom patterns can be stricter.
 
-use super::bytes::{Found, at, before, is_at_any_case, run_end};
+use super::bytes::{Found, at, before, is_at_any_case, run_end, run_start};
 use super::{Pattern, Patterns};
 
 /// Digits of the longest card number.
@@ -21,8 +21,22 @@ pub(super) fn recognise(
 ) -> Option<Found> {
     let previous = before(line, start);
     if previous.is_ascii_alphabetic() {
-        let bank = chosen.has(Pattern::Iban) && previous.is_ascii_uppercase() && start >= floor + 2;
-        return if bank { iban(line, start - 2) } else { None };
+        if start < floor + 2 {
+            return None;
+        }
+        // `SSN123-45-6789`
+        if previous | 0x20 == b'n'
+            && chosen.has(Pattern::Ssn)
+            && is_at_any_case(line, start.saturating_sub(3), b"ssn")
+        {
+            let end = named_social_security(line, start)?;
+            return Some(Found { start, end, pattern: Pattern::Ssn });
+        }
+        // Digits within words and hashes are far more often than accounts.
+        let is_head = at(line, start - 2).is_ascii_alphabetic()
+            && at(line, start + 1).is_ascii_digit()
+            && !before(line, start - 2).is_ascii_alphanumeric();
+        return if is_head && chosen.has(Pattern::Iban) { iban(line, start - 2) } else { None };
     }
     let end = run_end(line, start, |byte| byte.is_ascii_digit());
     let (length, next) = (end - start, at(line, end));
@@ -36,7 +50,7 @@ pub(super) fn recognise(
                 return found(end, Pattern::IpV4);
             }
         }
-        4 if matches!(next, b' ' | b'-') && chosen.has(Pattern::CreditCard) => {
+        4 if matches!(next, b' ' | b'-' | b'.') && chosen.has(Pattern::CreditCard) => {
             if let Some(end) = grouped_card(line, start) {
                 return found(end, Pattern::CreditCard);
             }
@@ -46,7 +60,7 @@ pub(super) fn recognise(
             // Behind a decimal point, or before one, it is a part of another number.
             let is_part = (previous == b'.' && before(line, start - 1).is_ascii_digit())
                 || (next == b'.' && at(line, end + 1).is_ascii_digit());
-            if is_card && !is_part {
+            if is_card && !is_part && !is_of_no_one(line, start, floor) {
                 return found(end, Pattern::CreditCard);
             }
         }
@@ -56,6 +70,13 @@ pub(super) fn recognise(
         && next == b'-'
         && chosen.has(Pattern::Ssn)
         && let Some(end) = social_security(line, start)
+    {
+        return found(end, Pattern::Ssn);
+    }
+    if (length == 9 || length == 3 && matches!(next, b' ' | b'-'))
+        && chosen.has(Pattern::Ssn)
+        && is_named_ssn(line, start, floor)
+        && let Some(end) = named_social_security(line, start)
     {
         return found(end, Pattern::Ssn);
     }
@@ -69,6 +90,7 @@ pub(super) fn is_card(text: &[u8]) -> bool {
 }
 
 /// Whether digits have Luhn's check digit and begin as some issuer's do.
+#[inline(never)]
 fn card(digits: &[u8]) -> bool {
     let issuer = match digits {
         [b'4' | b'5' | b'6', ..] => true,
@@ -100,10 +122,15 @@ fn luhn(digits: &[u8]) -> bool {
 
 /// A card number in groups: 4-4-4-4, the same and up to three more, 4-6-5, 4-6-4, with one and the same
 /// separator. The longest that passes counts.
+#[inline(never)]
 fn grouped_card(line: &[u8], start: usize) -> Option<usize> {
     let separator = at(line, start + 4);
     let previous = before(line, start);
-    if previous == b'_' || (previous == b'-' && before(line, start - 1).is_ascii_alphanumeric()) {
+    let is_part = previous == b'.' && separator == b'.';
+    if previous == b'_'
+        || is_part
+        || (previous == b'-' && before(line, start - 1).is_ascii_alphanumeric())
+    {
         return None;
     }
     let mut digits = [0; 19];
@@ -126,7 +153,9 @@ fn grouped_card(line: &[u8], start: usize) -> Option<usize> {
             groups.get(..=number)?,
             [4, 4, 4, 1..=4] | [4, 6, 4 | 5] | [4, 4, 4, 4, 1..=3]
         );
-        let ends = !super::bytes::is_word(at(line, end));
+        let goes_on =
+            separator == b'.' && at(line, end) == b'.' && at(line, end + 1).is_ascii_digit();
+        let ends = !goes_on && !super::bytes::is_word(at(line, end));
         if form && ends && card(digits.get(..count)?) {
             longest = Some(end);
         }
@@ -138,6 +167,7 @@ fn grouped_card(line: &[u8], start: usize) -> Option<usize> {
 }
 
 /// `ddd-dd-dddd` in the ranges that are given out.
+#[inline(never)]
 fn social_security(line: &[u8], start: usize) -> Option<usize> {
     let number = line.get(start..start + 11)?;
     let form = number.iter().zip(b"ddd-dd-dddd").all(|(&byte, &form)| match form {
@@ -147,14 +177,33 @@ fn social_security(line: &[u8], start: usize) -> Option<usize> {
     if !form || !stands_alone(line, start, start + 11) {
         return None;
     }
-    let (area, group, serial) = (number.get(..3)?, number.get(4..6)?, number.get(7..)?);
+    is_given_out(number.get(..3)?, number.get(4..6)?, number.get(7..)?).then_some(start + 11)
+}
+
+/// Nine digits behind a word that says what they are, together or with hyphens or blanks.
+#[inline(never)]
+fn named_social_security(line: &[u8], start: usize) -> Option<usize> {
+    let digits = |from: usize, count: usize| {
+        line.get(from..from + count).filter(|run| run.iter().all(u8::is_ascii_digit))
+    };
+    let separated = usize::from(matches!(at(line, start + 3), b'-' | b' '));
+    let (group, serial) = (start + 3 + separated, start + 5 + 2 * separated);
+    let same = separated == 0 || at(line, start + 3) == at(line, serial - 1);
+    let end = serial + 4;
+    let ends = !at(line, end).is_ascii_alphanumeric();
+    (same && ends && is_given_out(digits(start, 3)?, digits(group, 2)?, digits(serial, 4)?))
+        .then_some(end)
+}
+
+/// Whether a number is in the ranges that are given out.
+fn is_given_out(area: &[u8], group: &[u8], serial: &[u8]) -> bool {
     let is_given = match area {
         b"000" | b"666" => false,
         // Taxpayers' numbers.
         [b'9', ..] => matches!(group, [b'5'..=b'9', _]),
         _ => true,
     };
-    (is_given && group != b"00" && serial != b"0000").then_some(start + 11)
+    is_given && group != b"00" && serial != b"0000"
 }
 
 /// Whether a number is not a part of something longer with hyphens, dots or underscores.
@@ -183,11 +232,11 @@ fn phone(line: &[u8], start: usize, end: usize, floor: usize) -> Option<Found> {
             let end = national(line, start, next)?;
             if alone(start, end) { found(start, end) } else { None }
         }
-        (3, b')') if previous == b'(' && start > floor => {
+        (3, b')') if previous == b'(' && start > floor && area(line, start) => {
             let rest = start + 4 + usize::from(at(line, start + 4) == b' ');
             let end = local(line, rest)?;
             let from = start - 1;
-            (area(line, start) && alone(from, end)).then_some(())?;
+            alone(from, end).then_some(())?;
             // `1 (555) 123-4567`
             let country = from.checked_sub(2).filter(|&place| {
                 place >= floor
@@ -207,12 +256,37 @@ fn phone(line: &[u8], start: usize, end: usize, floor: usize) -> Option<Found> {
             };
             if alone(start, end) { found(start, end) } else { None }
         }
-        (3, b' ') if is_called_so(line, start, floor) => {
-            let end = national(line, start, b' ')?;
-            if alone(start, end) { found(start, end) } else { None }
-        }
         (7..=15, _) if is_called_so(line, start, floor) && alone(start, end) => found(start, end),
+        (2..=5, b' ' | b'-' | b'/' | b')' | b'.') if may_be_called_so(line, start) => {
+            let end = grouped(line, start)?;
+            let from = start - usize::from(previous == b'(' && next == b')');
+            // What is asked last is what takes longest.
+            if alone(from, end) && is_called_so(line, start, floor) {
+                found(from, end)
+            } else {
+                None
+            }
+        }
         _ => None,
+    }
+}
+
+/// Groups of digits behind a word that says what they are: 7 to 15 digits, one separator between two groups.
+#[inline(never)]
+fn grouped(line: &[u8], start: usize) -> Option<usize> {
+    let (mut place, mut digits) = (start, 0);
+    loop {
+        let end = run_end(line, place, |byte| byte.is_ascii_digit());
+        digits += end - place;
+        let joint = match (at(line, end), at(line, end + 1)) {
+            (b' ' | b'-' | b'/' | b'.' | b')', next) if next.is_ascii_digit() => 1,
+            (b')', b' ' | b'-') if at(line, end + 2).is_ascii_digit() => 2,
+            _ => 0,
+        };
+        if joint == 0 || digits > 15 {
+            return (7..=15).contains(&digits).then_some(end);
+        }
+        place = end + joint;
     }
 }
 
@@ -223,6 +297,7 @@ fn area(line: &[u8], start: usize) -> bool {
 }
 
 /// `ddd-ddd-dddd` with this separator.
+#[inline(never)]
 fn national(line: &[u8], start: usize, separator: u8) -> Option<usize> {
     let here = area(line, start) && at(line, start + 3) == separator;
     let end = local(line, start + 4).filter(|_| here)?;
@@ -241,6 +316,7 @@ fn local(line: &[u8], start: usize) -> Option<usize> {
 }
 
 /// The end of a number behind a plus: 8 to 15 digits, single separators between them.
+#[inline(never)]
 fn international(line: &[u8], start: usize) -> Option<usize> {
     let (mut place, mut digits, mut end) = (start, 0, None);
     while digits <= 15 {
@@ -257,8 +333,10 @@ fn international(line: &[u8], start: usize) -> Option<usize> {
             break;
         }
         let next = match (at(line, group), at(line, group + 1), at(line, group + 2)) {
-            (b' ' | b'-' | b'.' | b'(' | b')', digit, _) if digit.is_ascii_digit() => group + 1,
-            (b' ' | b')', b'(' | b' ', digit) if digit.is_ascii_digit() => group + 2,
+            (b' ' | b'-' | b'.' | b'/' | b'(' | b')', digit, _) if digit.is_ascii_digit() => {
+                group + 1
+            }
+            (b' ' | b')' | b'-', b'(' | b' ' | b'-', digit) if digit.is_ascii_digit() => group + 2,
             _ => break,
         };
         place = next;
@@ -266,7 +344,52 @@ fn international(line: &[u8], start: usize) -> Option<usize> {
     end.filter(|&end| !at(line, end).is_ascii_alphanumeric())
 }
 
+/// Whether `ssn` or `social security number` stands before a number.
+#[inline(never)]
+fn is_named_ssn(line: &[u8], start: usize, floor: usize) -> bool {
+    let joint = |byte: u8| matches!(byte, b' ' | b':' | b'=' | b'"' | b'\'' | b'\\' | b'>' | b'#');
+    let end = run_start(line, start, floor.max(start.saturating_sub(8)), joint);
+    let is = |word: &[u8]| {
+        let from = end.checked_sub(word.len()).filter(|&from| from >= floor);
+        from.is_some_and(|from| is_at_any_case(line, from, word))
+    };
+    end < start
+        && match before(line, end) | 0x20 {
+            b'n' => is(b"ssn"),
+            b'y' => is(b"social security"),
+            b'r' => is(b"social security number"),
+            _ => false,
+        }
+}
+
+/// Whether the key of a number says that it is one of a trace, a request or the like.
+#[inline(never)]
+fn is_of_no_one(line: &[u8], start: usize, floor: usize) -> bool {
+    let near = |place: usize| floor.max(place.saturating_sub(super::names::LONGEST_NAME));
+    let joint = |byte: u8| matches!(byte, b'"' | b'\'' | b'\\' | b' ' | b'[');
+    let sign = run_start(line, start, near(start), joint);
+    if !matches!(before(line, sign), b':' | b'=') {
+        return false;
+    }
+    let end = run_start(line, sign - 1, near(sign - 1), joint);
+    let name = run_start(line, end, near(end), |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
+    });
+    super::names::is_of_no_one(line.get(name..end).unwrap_or_default())
+}
+
+/// Whether what stands right before the digits can be the end of such a word, or of `number`.
+fn may_be_called_so(line: &[u8], start: usize) -> bool {
+    let joint = |byte: u8| matches!(byte, b' ' | b':' | b'=' | b'"' | b'\'' | b'(' | b'\\' | b'>');
+    if !joint(before(line, start)) {
+        return false;
+    }
+    let end = run_start(line, start, start.saturating_sub(5), joint);
+    matches!(before(line, end) | 0x20, b'e' | b'l' | b'x' | b's' | b'p' | b'n' | b'r' | b'o')
+}
+
 /// Whether a word before the digits says that they are a telephone number.
+#[inline(never)]
 fn is_called_so(line: &[u8], start: usize, floor: usize) -> bool {
     let from = start.saturating_sub(CONTEXT).max(floor);
     let is = |place, word: &[u8]| is_at_any_case(line, place, word);
@@ -285,19 +408,28 @@ fn is_called_so(line: &[u8], start: usize, floor: usize) -> bool {
 }
 
 /// A bank account number that begins at a place with its country's two letters.
+#[inline(never)]
 fn iban(line: &[u8], start: usize) -> Option<Found> {
     let country: [u8; 2] = line.get(start..start + 2)?.try_into().ok()?;
-    if !country[0].is_ascii_uppercase() || before(line, start).is_ascii_alphanumeric() {
+    if before(line, start).is_ascii_alphanumeric() {
         return None;
     }
-    let length = iban_length(country)?;
+    // In small letters only where the rest is digits: hashes have letters.
+    let is_small = country.iter().all(u8::is_ascii_lowercase);
+    let length = iban_length(if is_small {
+        country.map(|byte| byte.to_ascii_uppercase())
+    } else {
+        country
+    })?;
+    let separator = at(line, start + 4);
     let (mut text, mut count, mut place) = ([0; 34], 0, start);
     while count < length {
         let byte = at(line, place);
-        if byte.is_ascii_digit() || byte.is_ascii_uppercase() {
-            *text.get_mut(count)? = byte;
+        if byte.is_ascii_digit() || byte.is_ascii_uppercase() && !is_small || is_small && count < 2
+        {
+            *text.get_mut(count)? = byte.to_ascii_uppercase();
             count += 1;
-        } else if byte != b' ' || count % 4 != 0 {
+        } else if !matches!(byte, b' ' | b'-') || byte != separator || count % 4 != 0 {
             return None;
         }
         place += 1;

@@ -137,6 +137,11 @@ impl Patterns {
         self.0 & (1 << pattern.index()) != 0
     }
 
+    /// The place of a pattern among the chosen ones.
+    pub(super) const fn place(self, pattern: Pattern) -> usize {
+        (self.0 & ((1 << pattern.index()) - 1)).count_ones() as usize
+    }
+
     /// Whether none is chosen.
     pub const fn is_empty(self) -> bool {
         self.0 == 0

@@ -12,7 +12,7 @@ use aho_corasick::{AhoCorasick, Span};
 use wide::u8x16;
 
 use super::bytes::{Found, step};
-use super::{Pattern, Patterns, addresses, numbers, secrets, signs};
+use super::{Pattern, Patterns, addresses, key_block, numbers, secrets, signs, urls};
 
 const BLOCK: usize = 64;
 
@@ -52,12 +52,12 @@ impl Scanner {
             ApiKey, Bearer, CreditCard, Email, Iban, IpV4, IpV6, Jwt, Phone, PrivateKey, Secret,
             Ssn, UrlPassword,
         };
-        let with_literals = has(&[Jwt, Bearer, ApiKey, PrivateKey, UrlPassword, Email]);
+        let with_literals = has(&[Jwt, Bearer, ApiKey, UrlPassword, Email, Secret]);
         Self {
             chosen,
             literals: with_literals.then(literals),
             digits: has(&[CreditCard, IpV4, Ssn, Phone, Iban]),
-            signs: has(&[Email, Secret, IpV6]),
+            signs: has(&[Email, Secret, IpV6, PrivateKey, UrlPassword]),
         }
     }
 
@@ -71,10 +71,10 @@ impl Scanner {
         let mut state = State { line, chosen: self.chosen, floor: 0, pending: None, no_jwt: 0 };
         let mut literal = self.literals.as_ref().and_then(|literals| literals.find(line, 0));
         if self.digits || self.signs {
-            let mut digit_before = 0;
+            let mut before = Before::default();
             let mut start = 0;
             while start < line.len() {
-                let mut bits = self.candidates(line, start, &mut digit_before);
+                let mut bits = self.candidates(line, start, &mut before);
                 while bits != 0 {
                     let place = start + bits.trailing_zeros() as usize;
                     bits &= bits - 1;
@@ -97,13 +97,16 @@ impl Scanner {
     }
 
     fn next_literal(&self, line: &[u8], at: usize, number: usize) -> Option<(usize, usize)> {
-        let length = signs::LITERALS.get(number).map_or(1, |(text, _)| text.len());
+        let length = match signs::LITERALS.get(number) {
+            None => 1,
+            Some((text, _)) => text.len(),
+        };
         self.literals.as_ref()?.find(line, at + length)
     }
 
     /// The places in a block at which something could be recognised.
     #[inline]
-    fn candidates(&self, line: &[u8], start: usize, digit_before: &mut u64) -> u64 {
+    fn candidates(&self, line: &[u8], start: usize, before: &mut Before) -> u64 {
         let mut last = [0; BLOCK];
         let rest = line.get(start..).unwrap_or_default();
         let block = match rest.first_chunk::<BLOCK>() {
@@ -115,7 +118,7 @@ impl Scanner {
                 &last
             }
         };
-        let (mut digits, mut signs) = (0, 0);
+        let (mut digits, mut signs, mut hyphens) = (0, 0, 0);
         for (quarter, bytes) in block.chunks_exact(16).enumerate() {
             let bytes = u8x16::new(bytes.try_into().unwrap_or_default());
             let shift = quarter * 16;
@@ -125,13 +128,28 @@ impl Scanner {
             digits |= u64::from(is_digit.to_bitmask()) << shift;
             let is_sign = bytes.simd_eq(u8x16::splat(b'@'))
                 | bytes.simd_eq(u8x16::splat(b':'))
+                | bytes.simd_eq(u8x16::splat(b'>'))
                 | bytes.simd_eq(u8x16::splat(b'='));
             signs |= u64::from(is_sign.to_bitmask()) << shift;
+            hyphens |= u64::from(bytes.simd_eq(u8x16::splat(b'-')).to_bitmask()) << shift;
         }
-        let firsts = digits & !(digits << 1 | *digit_before);
-        *digit_before = digits >> (BLOCK - 1);
-        (if self.digits { firsts } else { 0 }) | (if self.signs { signs } else { 0 })
+        let firsts = digits & !(digits << 1 | before.digit);
+        before.digit = digits >> (BLOCK - 1);
+        // The second of two or more hyphens.
+        let firsts_of_hyphens = hyphens & !(hyphens << 1 | before.hyphen);
+        let seconds = hyphens & (firsts_of_hyphens << 1 | before.first_hyphen);
+        before.hyphen = hyphens >> (BLOCK - 1);
+        before.first_hyphen = firsts_of_hyphens >> (BLOCK - 1);
+        (if self.digits { firsts } else { 0 }) | (if self.signs { signs | seconds } else { 0 })
     }
+}
+
+/// What the last byte of the block before was, as the lowest bit.
+#[derive(Default)]
+struct Before {
+    digit: u64,
+    hyphen: u64,
+    first_hyphen: u64,
 }
 
 fn literals() -> Literals {
@@ -184,17 +202,57 @@ impl State<'_> {
                     None
                 };
                 match secret {
-                    None if sign == b':' && chosen.has(Pattern::IpV6) => {
-                        addresses::ip_v6(line, place, floor)
-                    }
+                    None if sign == b':' => self.behind_colon(place, floor),
                     secret => secret,
                 }
             }
+            b'-' => self.behind_hyphens(place),
+            b'>' if chosen.has(Pattern::Secret) => secrets::element(line, place + 1, floor),
+            b'>' => None,
             _ => numbers::recognise(line, place, floor, chosen),
         };
         if let Some(found) = found {
             self.take(found, emit);
         }
+    }
+
+    /// What a colon may be the sign of but a secret.
+    #[inline]
+    fn behind_colon(&self, colon: usize, floor: usize) -> Option<Found> {
+        let (line, chosen) = (self.line, self.chosen);
+        let begins = |text: &[u8]| {
+            colon.checked_sub(text.len()).filter(|&start| super::bytes::is_at(line, start, text))
+        };
+        match super::bytes::before(line, colon) {
+            b'n' if chosen.has(Pattern::UrlPassword) && begins(b":thin").is_some() => {
+                urls::oracle(line, colon + 1)
+            }
+            b's' if chosen.has(Pattern::PrivateKey) && begins(b"Private-Lines").is_some() => {
+                self.private_key(begins(b"Private-Lines")?)
+            }
+            _ if chosen.has(Pattern::IpV6) => addresses::ip_v6(line, colon, floor),
+            _ => None,
+        }
+    }
+
+    /// What begins with hyphens, of which the second is at a place: a flag, or a private key.
+    fn behind_hyphens(&self, second: usize) -> Option<Found> {
+        let (line, chosen) = (self.line, self.chosen);
+        if super::bytes::at(line, second + 1) == b'-' {
+            return if chosen.has(Pattern::PrivateKey) {
+                self.private_key(second - 1)
+            } else {
+                None
+            };
+        }
+        let is_start = matches!(super::bytes::before(line, second - 1), b' ' | b'"' | b'\'' | 0);
+        let is_flag = is_start && chosen.has(Pattern::Secret);
+        if is_flag { secrets::flag(line, second + 1, chosen) } else { None }
+    }
+
+    fn private_key(&self, start: usize) -> Option<Found> {
+        let end = key_block::end_of_block(self.line, start)?;
+        Some(Found { start, end, pattern: Pattern::PrivateKey })
     }
 
     fn literal(&mut self, place: usize, number: usize, emit: &mut impl FnMut(Found)) {

@@ -1,31 +1,22 @@
-//! Passwords in URLs, and values of keys whose name says that they are secret.
+//! Values of keys whose name says that they are secret.
 //!
-//! `password=x`, `password: x`, `"password":"x"`, `\"password\":\"x\"`, `PASSWORD='x'`. What stands for
-//! nothing (`null`, `***`, `${NAME}`) stays, and so does prose (`password: must be longer`).
+//! `password=x`, `password: x`, `"password":"x"`, `\"password\":\"x\"`, `PASSWORD='x'`, `"password":["x"]`,
+//! `"name":"DB_PASSWORD","value":"x"`, `--password x`, `<password>x</password>`. What stands for nothing (`null`, `***`,
+//! `${NAME}`) stays, and so do prose (`password: must be longer`) and code (`token = next_token()`).
 
-use super::bytes::{Found, at, before, is_at, is_at_any_case, is_word, run_end, run_start};
-use super::{Pattern, Patterns, tokens};
+use super::bytes::{Found, at, before, is_at, is_at_any_case, run_end, run_start, step};
+use super::names::{Kind, LONGEST_NAME, kind_of, may_end_with};
+use super::values::{
+    LONGEST_PHRASE, cookie_end, is_name, list_end, opening, quoted_end, unquoted_end, words_end,
+};
+use super::{Pattern, Patterns, tokens, urls};
 
-/// A name of a key is looked at up to this length.
-const LONGEST_KEY: usize = 48;
-/// A value before a parenthesis that is no longer than this is the name of a function.
-const LONGEST_NAME: usize = 64;
 /// What is no password is shorter than this only by chance.
 const SHORTEST_TOKEN: usize = 6;
-
-/// The password of a URL, from behind its `://`.
-pub(super) fn url(line: &[u8], from: usize) -> Option<Found> {
-    let stop = |byte: u8| {
-        byte <= b' ' || matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>' | b'`')
-    };
-    let end = run_end(line, from, |byte| !stop(byte));
-    let authority = line.get(from..end)?;
-    let at_sign = from + memchr::memrchr(b'@', authority)?;
-    let start = from + memchr::memchr(b':', line.get(from..at_sign)?)? + 1;
-    let password = line.get(start..at_sign)?;
-    let is_one = !password.is_empty() && !is_nothing(password);
-    is_one.then_some(Found { start, end: at_sign, pattern: Pattern::UrlPassword })
-}
+const SHORTEST_SESSION: usize = 8;
+const SHORTEST_SIGNATURE: usize = 16;
+/// So much of a value tells whether it is one.
+const FIRST_BYTES: usize = 256;
 
 /// The value behind a `=` or `:` whose key says that it is secret.
 #[inline]
@@ -36,28 +27,71 @@ pub(super) fn value(line: &[u8], sign: usize, floor: usize, chosen: Patterns) ->
     {
         key_end -= 1;
     }
-    // Nearly all keys are told apart by their last two letters.
-    let tail = (before(line, key_end - 1.min(key_end)) | 0x20, before(line, key_end) | 0x20);
-    if !matches!(
-        tail,
-        (b'r', b'd' | b't')
-            | (b'w', b'd')
-            | (b's', b'e' | b's')
-            | (b'e', b't' | b'n' | b'y')
-            | (b'o', b'n')
-    ) {
+    let last = before(line, key_end);
+    let word_end = match last.is_ascii_digit() {
+        // `password2`
+        true => key_end - 1 - usize::from(before(line, key_end - 1).is_ascii_digit()),
+        false => key_end,
+    };
+    let tail = [2, 1, 0].map(|back| before(line, word_end.saturating_sub(back)));
+    if !may_end_with(tail) {
         return None;
     }
-    let start = run_start(line, key_end, floor.max(key_end.saturating_sub(LONGEST_KEY)), |byte| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
-    });
-    let kind = kind_of(line.get(start..key_end)?)?;
+    // `authorization`, and not `duration`.
+    if tail.eq_ignore_ascii_case(b"ion")
+        && !matches!(before(line, word_end.saturating_sub(5)) | 0x20, b'z' | b'm' | b's')
+    {
+        return None;
+    }
+    // Of all keys that end with `id` only those of sessions tell.
+    if (tail[1] | 0x20, tail[2] | 0x20) == (b'i', b'd')
+        && !matches!(tail[0] | 0x20, b's' | b'n')
+        && !is_session_id(line, word_end)
+    {
+        return None;
+    }
+    let start = name_start(line, key_end, floor);
+    let mut kind = kind_of(line.get(start..key_end)?)?;
+    if kind == Kind::Value {
+        kind = kind_of(named_before(line, start, floor)?)?;
+    }
+    // `/etc/passwd: no such file`
+    if at(line, sign) == b':' && before(line, start) == b'/' {
+        return None;
+    }
     value_behind(line, start, sign, kind, floor, chosen)
+}
+
+/// `session_id`, `session-id`
+fn is_session_id(line: &[u8], end: usize) -> bool {
+    end >= 4 && matches!(before(line, end - 2), b'_' | b'-') && before(line, end - 3) | 0x20 == b'n'
+}
+
+fn name_start(line: &[u8], end: usize, floor: usize) -> usize {
+    run_start(line, end, floor.max(end.saturating_sub(LONGEST_NAME)), is_name)
+}
+
+/// `DB_PASSWORD` of `"name":"DB_PASSWORD","value":`, where the last key begins at a place.
+fn named_before(line: &[u8], place: usize, floor: usize) -> Option<&[u8]> {
+    let joint = |byte: u8| matches!(byte, b'"' | b'\'' | b'\\' | b' ' | b',' | b';');
+    let back = |place: usize| run_start(line, place, floor.max(place.saturating_sub(12)), joint);
+    let end = back(place);
+    let start = name_start(line, end, floor);
+    let sign = back(start);
+    let key_end = back(sign.checked_sub(1).filter(|&sign| matches!(at(line, sign), b':' | b'='))?);
+    let key = line.get(name_start(line, key_end, floor)..key_end)?;
+    let names: [&[u8]; 5] = [b"name", b"key", b"field", b"variable", b"parameter"];
+    let is = names.iter().any(|name| key.eq_ignore_ascii_case(name));
+    (is && end < place).then_some(line.get(start..end)?)
 }
 
 /// Whether the value of a label or of metadata is secret by its name alone.
 pub(super) fn is_secret_name(name: &str) -> bool {
-    kind_of(name.as_bytes()).is_some()
+    use Kind::{Authorization, Cookie, Pass, Password, Phrase, Session, SetCookie, Token};
+    matches!(
+        kind_of(name.as_bytes()),
+        Some(Authorization | Cookie | Pass | Password | Phrase | Session | SetCookie | Token)
+    )
 }
 
 /// Whether a value stands for nothing, or is what was put in the place of another.
@@ -74,6 +108,7 @@ pub(super) fn is_nothing(value: &[u8]) -> bool {
         b"[filtered]",
         b"(null)",
     ];
+    step(value.len());
     value.is_empty()
         || stands_for_another(value)
         || WORDS.iter().any(|word| word.eq_ignore_ascii_case(value))
@@ -84,56 +119,73 @@ pub(super) fn is_nothing(value: &[u8]) -> bool {
 
 /// Whether a value is a mark of ours, or a place that a template fills.
 fn stands_for_another(value: &[u8]) -> bool {
-    [&b"[REDACTED"[..], b"${", b"{{", b"%s"].iter().any(|mark| value.starts_with(mark))
+    let marks: [&[u8]; 6] = [b"[REDACTED", b"${", b"{{", b"%s", b"$(", b"<%"];
+    marks.iter().any(|mark| value.starts_with(mark))
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Password,
-    Token,
-    Authorization,
+/// `$PASSWORD`, `<password>`, `%PASSWORD%`: the name of what will stand there.
+fn is_placeholder(value: &[u8]) -> bool {
+    let name = |text: &[u8]| text.iter().all(|&byte| is_name(byte));
+    match value {
+        [b'$', rest @ ..] => rest.iter().all(|&byte| byte.is_ascii_uppercase() || byte == b'_'),
+        [b'<', rest @ .., b'>'] | [b'%', rest @ .., b'%'] | [b'{', rest @ .., b'}'] => name(rest),
+        _ => false,
+    }
 }
 
-/// What a key's name says about its value.
-fn kind_of(name: &[u8]) -> Option<Kind> {
-    let mut plain = [0; LONGEST_KEY];
-    let mut length = 0;
-    for byte in name.iter().filter(|byte| byte.is_ascii_alphanumeric()) {
-        *plain.get_mut(length)? = byte.to_ascii_lowercase();
-        length += 1;
-    }
-    let plain = plain.get(..length)?;
-    let ends = |words: &[&[u8]]| words.iter().any(|word| plain.ends_with(word));
-    if ends(&[b"password", b"passwd", b"passphrase", b"passwort", b"userpwd", b"dbpwd"])
-        || plain == b"pass"
-        || plain == b"pwd"
-        || name.ends_with(b"_pass")
-        || name.ends_with(b"_PASS")
-        || name.ends_with(b"_pwd")
-        || name.ends_with(b"_PWD")
-        || name.ends_with(b".pass")
-    {
-        // The shell's working directory.
-        return (name != b"PWD" && name != b"OLD_PWD").then_some(Kind::Password);
-    }
-    if ends(&[b"authorization"]) {
-        return Some(Kind::Authorization);
-    }
-    ends(&[
+/// What code, types and states say instead of a value.
+fn is_code(value: &[u8]) -> bool {
+    const WORDS: [&[u8]; 30] = [
+        b"string",
+        b"str",
+        b"&str",
+        b"bool",
+        b"boolean",
+        b"bytes",
+        b"number",
+        b"object",
+        b"any",
+        b"required",
+        b"optional",
+        b"missing",
+        b"invalid",
+        b"incorrect",
+        b"wrong",
+        b"expired",
+        b"empty",
+        b"unset",
+        b"changed",
+        b"accepted",
+        b"rejected",
+        b"await",
+        b"new",
         b"secret",
+        b"password",
         b"token",
-        b"apikey",
-        b"accesskey",
-        b"secretkey",
-        b"privatekey",
-        b"accountkey",
-        b"sharedkey",
-        b"signingkey",
-        b"encryptionkey",
-        b"masterkey",
-        b"authkey",
-    ])
-    .then_some(Kind::Token)
+        b"varchar",
+        b"ok",
+        b"failed",
+        b"yes",
+    ];
+    const HEADS: [&[u8]; 15] = [
+        b"self.",
+        b"this.",
+        b"request.",
+        b"req.",
+        b"config.",
+        b"os.",
+        b"process.env",
+        b"env.",
+        b"params.",
+        b"args.",
+        b"ctx.",
+        b"settings.",
+        b"options.",
+        b"Option<",
+        b"Vec<",
+    ];
+    WORDS.iter().any(|word| word.eq_ignore_ascii_case(value))
+        || HEADS.iter().any(|head| value.starts_with(head))
 }
 
 fn value_behind(
@@ -158,11 +210,12 @@ fn value_behind(
         from += 1;
     }
     let blank = from > sign + 1;
-    let (quote, mut from) = match (at(line, from), at(line, from + 1)) {
-        (b'"', _) => (Some(&b"\""[..]), from + 1),
-        (b'\'', _) => (Some(&b"'"[..]), from + 1),
-        (b'\\', b'"') => (Some(&b"\\\""[..]), from + 2),
-        _ => (None, from),
+    // A list of one value, or of some.
+    let is_list = at(line, from) == b'[' && !stands_for_another(line.get(from..)?);
+    from += usize::from(is_list);
+    let (quote, mut from) = match opening(line, from) {
+        Some((quote, from)) => (Some(quote), from),
+        None => (None, from),
     };
     if kind == Kind::Authorization {
         if is_at_any_case(line, from, b"bearer") && chosen.has(Pattern::Bearer) {
@@ -176,72 +229,227 @@ fn value_behind(
             }
         }
     }
+    if kind == Kind::SetCookie {
+        // The name of a cookie is no secret, nor are its attributes.
+        let name = run_end(line, from, is_name);
+        if at(line, name) != b'=' || name == from {
+            return None;
+        }
+        from = name + 1;
+    }
     if stands_for_another(line.get(from..)?) {
         return None;
     }
-    let end = match quote {
-        Some(quote) => quoted_end(line, from, quote),
-        None => unquoted_end(line, from),
-    };
-    let value = line.get(from..end)?;
-    if is_nothing(value) || !value.iter().any(u8::is_ascii_alphanumeric) {
-        return None;
-    }
-    if kind != Kind::Password {
-        let counts = value.iter().all(u8::is_ascii_digit) && value.len() < 12;
-        if value.len() < SHORTEST_TOKEN || counts {
+    // Where the value itself tells whether it is one, its first bytes do, so that many keys are not asked about all of
+    // what follows them.
+    if quote.is_none()
+        && matches!(kind, Kind::Session | Kind::Cookie | Kind::Basic | Kind::Signature)
+    {
+        let near = line.get(..line.len().min(from + FIRST_BYTES))?;
+        let end = if kind == Kind::Cookie {
+            cookie_end(near, from, is_list)
+        } else {
+            unquoted_end(near, from)
+        };
+        if !is_kind(kind, line, key, sign, line.get(from..end)?) {
             return None;
         }
     }
-    if quote.is_none() && is_colon && blank && is_prose(line, value, end) {
+    let mut end = match quote {
+        Some(quote) if is_list => list_end(line, from, quote),
+        Some(quote) => quoted_end(line, from, quote),
+        None if kind == Kind::Cookie => cookie_end(line, from, is_list),
+        None => unquoted_end(line, from),
+    };
+    if kind == Kind::SetCookie {
+        let near = line.get(..end)?;
+        end = run_end(near, from, |byte| !matches!(byte, b';' | b',' | b' '));
+    }
+    let value = line.get(from..end)?;
+    if is_nothing(value) || !value.iter().any(|byte| byte.is_ascii_alphanumeric() || *byte >= 0x80)
+    {
         return None;
     }
-    // `secret.yaml`, `kind: Secret, name: ...` and calls such as `getToken()` are no values.
-    if quote.is_none() && at(line, end) == b'(' && value.len() <= LONGEST_NAME {
+    if !is_kind(kind, line, key, sign, value) {
         return None;
+    }
+    if quote.is_none() {
+        if is_placeholder(value)
+            || is_code(value)
+            || kind != Kind::Cookie && is_call(line, from, end)
+        {
+            return None;
+        }
+        if is_colon && blank && kind != Kind::Cookie && is_prose(line, value, end) {
+            return None;
+        }
+        if kind == Kind::Phrase || is_between_semicolons(line, key, end) {
+            end = words_end(line, end);
+        }
     }
     Some(Found { start: from, end, pattern: Pattern::Secret })
 }
 
-/// A plain word after which other words follow.
+/// Whether a value is one of its kind.
+fn is_kind(kind: Kind, line: &[u8], key: usize, sign: usize, value: &[u8]) -> bool {
+    let has_digit = value.iter().any(u8::is_ascii_digit);
+    let is_number = has_digit && value.iter().all(u8::is_ascii_digit);
+    match kind {
+        Kind::Password | Kind::Phrase => true,
+        // `pass: 10/12`, `pass=3 fail=0`, `pass: 97.5%`, `pass=12ms`
+        Kind::Pass => {
+            let rest = run_end(value, 0, |byte| byte.is_ascii_digit() || b"/.%:,".contains(&byte));
+            !(has_digit && matches!(value.get(rest..), Some(b"" | b"ms" | b"s" | b"us" | b"ns")))
+        }
+        Kind::Token | Kind::Authorization => value.len() >= SHORTEST_TOKEN,
+        Kind::Session => {
+            value.len() >= SHORTEST_SESSION
+                && has_digit
+                && !(is_number && value.len() < 12)
+                && !value.starts_with(b"S-1-")
+        }
+        Kind::Cookie if at(line, sign) == b'=' => value.len() >= SHORTEST_TOKEN && has_digit,
+        Kind::Cookie => value.contains(&b'='),
+        Kind::SetCookie => !is_number || value.len() >= SHORTEST_TOKEN,
+        Kind::Basic => urls::is_user_password(value),
+        Kind::Signature => {
+            at(line, sign) == b'='
+                && value.len() >= SHORTEST_SIGNATURE
+                && matches!(before(line, key), b'?' | b'&' | b';')
+        }
+        Kind::Value => false,
+    }
+}
+
+/// A plain word after which other words follow that are no key.
 fn is_prose(line: &[u8], value: &[u8], end: usize) -> bool {
     let word = value.iter().skip(1).all(u8::is_ascii_lowercase)
         && value.first().is_some_and(u8::is_ascii_alphabetic);
-    word && at(line, end) == b' ' && at(line, end + 1).is_ascii_alphabetic()
+    if !word || at(line, end) != b' ' || !at(line, end + 1).is_ascii_alphabetic() {
+        return false;
+    }
+    let near = line.get(..line.len().min(end + LONGEST_NAME)).unwrap_or_default();
+    let next = run_end(near, end + 1, is_name);
+    !matches!(at(line, next), b'=' | b':')
 }
 
-/// Where a quoted value ends, its closing quote not included.
-fn quoted_end(line: &[u8], from: usize, quote: &[u8]) -> usize {
-    let mut place = from;
-    while place < line.len() {
-        if is_at(line, place, quote) {
-            return place;
-        }
-        // A quote within the value is escaped.
-        place += if at(line, place) == b'\\' { 2 } else { 1 };
+/// `next_token()`, `get(key);`: a name, and parentheses that are closed, with nothing behind them.
+fn is_call(line: &[u8], from: usize, end: usize) -> bool {
+    if at(line, end) != b'(' {
+        return false;
     }
-    line.len()
+    let name = line.get(from..end).unwrap_or_default();
+    name.len() <= 64 && name.iter().all(|&byte| is_name(byte) || matches!(byte, b':' | b'&' | b'*'))
 }
 
-fn unquoted_end(line: &[u8], from: usize) -> usize {
-    let mut place = from;
-    while place < line.len() {
-        match at(line, place) {
-            0..=b' ' | b'&' | b';' | b'"' | b'\'' | b'}' | b')' | b'>' | b'(' => break,
-            // `[REDACTED:secret]` has one, lists end with one.
-            b']' if at(line, from) != b'[' => break,
-            b'\\' if matches!(at(line, place + 1), b'n' | b'r' | b't' | b'"') => break,
-            b',' => {
-                let word = run_end(line, place + 1, |byte| is_word(byte) || byte == b'-');
-                if matches!(at(line, place + 1), 0..=b' ' | b'"' | b'\'')
-                    || matches!(at(line, word), b'=' | b':')
-                {
-                    break;
-                }
-                place += 1;
-            }
-            _ => place += 1,
-        }
+/// `Password=two words;Server=x`: connection strings separate by semicolons alone.
+fn is_between_semicolons(line: &[u8], key: usize, end: usize) -> bool {
+    if at(line, end) != b' ' || !matches!(before(line, key), b';' | b'"' | b'\'' | 0) {
+        return false;
     }
-    place
+    let near = line.get(..line.len().min(end + LONGEST_PHRASE)).unwrap_or_default();
+    let stop = run_end(near, end, |byte| is_name(byte) || byte == b' ');
+    at(line, stop) == b';'
+}
+
+/// The value of a flag of a command line, `--password x` or `"--password","x"`, from behind its hyphens.
+pub(super) fn flag(line: &[u8], from: usize, chosen: Patterns) -> Option<Found> {
+    let near = line.get(..line.len().min(from + LONGEST_NAME))?;
+    let name_end = run_end(near, from, is_name);
+    let kind = kind_of(line.get(from..name_end)?)?;
+    if !matches!(kind, Kind::Password | Kind::Pass | Kind::Phrase | Kind::Token)
+        || !chosen.has(Pattern::Secret)
+    {
+        return None;
+    }
+    let (quote, start) = match (opening(line, name_end), at(line, name_end)) {
+        // The next of a list.
+        (Some((closing, behind)), _) if before(line, from - 2) == closing.mark => {
+            let comma = run_end(line, behind, |byte| byte == b' ');
+            let next = run_end(line, comma + 1, |byte| byte == b' ');
+            let (quote, start) = opening(line, next).filter(|_| at(line, comma) == b',')?;
+            (Some(quote), start)
+        }
+        (_, b' ') => match opening(line, name_end + 1) {
+            Some((quote, start)) => (Some(quote), start),
+            None => (None, name_end + 1),
+        },
+        _ => return None,
+    };
+    let end = match quote {
+        Some(quote) => quoted_end(line, start, quote),
+        None => {
+            run_end(line, start, |byte| byte > b' ' && !matches!(byte, b'"' | b'\'' | b'\\' | b'`'))
+        }
+    };
+    let value = line.get(start..end)?;
+    let stays =
+        is_nothing(value) || value.starts_with(b"-") || is_placeholder(value) || is_code(value);
+    if stays || quote.is_none() && is_word_of_a_sentence(value) {
+        return None;
+    }
+    Some(Found { start, end, pattern: Pattern::Secret })
+}
+
+/// Words that follow the name of a flag where one speaks of it.
+fn is_word_of_a_sentence(value: &[u8]) -> bool {
+    const WORDS: [&[u8]; 34] = [
+        b"to",
+        b"or",
+        b"and",
+        b"is",
+        b"option",
+        b"flag",
+        b"argument",
+        b"for",
+        b"with",
+        b"from",
+        b"instead",
+        b"given",
+        b"requires",
+        b"must",
+        b"can",
+        b"may",
+        b"should",
+        b"in",
+        b"on",
+        b"as",
+        b"if",
+        b"when",
+        b"not",
+        b"was",
+        b"were",
+        b"are",
+        b"has",
+        b"the",
+        b"a",
+        b"an",
+        b"via",
+        b"using",
+        b"needs",
+        b"expects",
+    ];
+    let word = value.strip_suffix(b",").or(value.strip_suffix(b".")).unwrap_or(value);
+    WORDS.contains(&word)
+        || word.len() > 3 && word.iter().all(|&byte| byte.is_ascii_uppercase() || byte == b'_')
+}
+
+/// The text of `<password>x</password>`, around the end of the first tag: `place` is behind it.
+pub(super) fn element(line: &[u8], place: usize, floor: usize) -> Option<Found> {
+    let name_end = place.checked_sub(1)?;
+    let start = name_start(line, name_end, floor);
+    let kind = kind_of(line.get(start..name_end)?)?;
+    if !matches!(before(line, start), b'<' | b':')
+        || !matches!(kind, Kind::Password | Kind::Phrase | Kind::Token)
+    {
+        return None;
+    }
+    let end = run_end(line, place, |byte| byte != b'<');
+    let value = line.get(place..end)?;
+    let is_closed = at(line, end) == b'<' && at(line, end + 1) == b'/';
+    (is_closed && !is_nothing(value)).then_some(Found {
+        start: place,
+        end,
+        pattern: Pattern::Secret,
+    })
 }

@@ -3,18 +3,16 @@
 
 use super::bytes::{Found, is_word};
 use super::tokens::{BASE64_URL, Bytes};
-use super::{Pattern, Patterns, addresses, key_block, secrets, tokens};
+use super::{Pattern, Patterns, addresses, tokens, urls};
 
 /// What is searched for, and what it may be the sign of.
-pub(super) const LITERALS: [(&[u8], Sign); 72] = {
-    use Sign::{Address, Bearer, Jwt, PrivateKey, Token, Url};
+pub(super) const LITERALS: [(&[u8], Sign); 70] = {
+    use Sign::{Address, Basic, Bearer, Jwt, Token, Url};
     [
         (b"eyJ", Jwt),
         (b"://", Url),
         (b"%40", Address),
-        (b"-----BEGIN ", PrivateKey),
-        (b"---- BEGIN ", PrivateKey),
-        (b"Private-Lines:", PrivateKey),
+        (b"Basic ", Basic),
         // The middle of "bearer", in every case.
         (b"rer", Bearer),
         (b"reR", Bearer),
@@ -65,7 +63,7 @@ pub(super) const LITERALS: [(&[u8], Sign); 72] = {
         (b"hf_", Token(ALPHANUMERIC, 30, 64)),
         // Package registries
         (b"npm_", Token(ALPHANUMERIC, 36, 36)),
-        (b"pypi-AgE", Token(BASE64_URL, 50, 1000)),
+        (b"pypi-AgE", Token(BASE64_URL, 50, 400)),
         (b"rubygems_", Token(ALPHANUMERIC, 48, 48)),
         (b"dckr_pat_", Token(BASE64_URL, 20, 64)),
         // Mail
@@ -101,8 +99,9 @@ pub(super) enum Sign {
     Jwt,
     Url,
     Address,
-    PrivateKey,
     Bearer,
+    /// Base64 of a user's name and password.
+    Basic,
     /// A token: which bytes follow the prefix, at least and at most how many.
     Token(Bytes, usize, usize),
 }
@@ -127,17 +126,14 @@ pub(super) fn recognise(
     let (text, sign) = LITERALS.get(literal)?;
     match *sign {
         Sign::Jwt if chosen.has(Pattern::Jwt) => tokens::jwt(line, start, no_jwt),
-        Sign::Url if chosen.has(Pattern::UrlPassword) => secrets::url(line, start + 3),
+        Sign::Url if chosen.has(Pattern::UrlPassword) => urls::url(line, start + 3),
         Sign::Address if chosen.has(Pattern::Email) => {
             addresses::email(line, start, text.len(), floor)
-        }
-        Sign::PrivateKey if chosen.has(Pattern::PrivateKey) => {
-            let end = key_block::end_of_block(line, start)?;
-            Some(Found { start, end, pattern: Pattern::PrivateKey })
         }
         Sign::Bearer if chosen.has(Pattern::Bearer) => {
             tokens::bearer(line, start.checked_sub(3).filter(|&place| place >= floor)?, floor)
         }
+        Sign::Basic if chosen.has(Pattern::Secret) => urls::basic(line, start, text.len()),
         Sign::Token(is, least, most) if chosen.has(Pattern::ApiKey) => {
             tokens::token(line, start, start + text.len(), is, least, most)
         }

@@ -27,9 +27,12 @@ pub(super) fn token(
     let line = line.get(..line.len().min(from + most + 1))?;
     let end = run_end(line, from, is);
     let length = end - from;
-    // Names of things are words; tokens have digits.
-    let digits = line.get(from..end)?.iter().any(u8::is_ascii_digit);
-    (digits && (least..=most).contains(&length)).then_some(Found {
+    // Names of things are words; tokens have digits, or small and capital letters, or are of capital letters alone.
+    let token = line.get(from..end)?;
+    let has = |is: fn(&u8) -> bool| token.iter().any(is);
+    let is_token = has(u8::is_ascii_digit)
+        || has(u8::is_ascii_uppercase) && (has(u8::is_ascii_lowercase) || least == most);
+    (is_token && (least..=most).contains(&length)).then_some(Found {
         start,
         end,
         pattern: Pattern::ApiKey,
@@ -99,8 +102,10 @@ pub(super) fn bearer(line: &[u8], start: usize, floor: usize) -> Option<Found> {
     }
     let header = header_start(line, start, floor);
     let token = line.get(from..end)?;
-    let is_word = token.iter().all(u8::is_ascii_lowercase)
-        || (token.iter().all(u8::is_ascii_alphabetic) && token.len() < 16);
+    // A name has one capital letter at most, at its start.
+    let is_word = token.iter().skip(1).all(u8::is_ascii_lowercase) && token.len() < 24
+        || token.iter().all(|&byte| byte.is_ascii_lowercase() || b"-._".contains(&byte))
+            && (token.len() < 24 || !token.iter().all(u8::is_ascii_lowercase));
     if header.is_none() && (token.len() < 8 || is_word) {
         return None;
     }
