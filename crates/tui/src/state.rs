@@ -130,6 +130,8 @@ pub struct State {
     pub warnings: Warnings,
     pub exporting: Option<Exporting>,
     talker_label: Option<String>,
+    /// Lines that there were when the page was asked for last.
+    lines_placed: u64,
     request: Request,
     keep: Keep,
     /// A mark that was jumped to, until its page is there.
@@ -166,6 +168,7 @@ impl State {
             warnings: Warnings::default(),
             exporting: None,
             talker_label: None,
+            lines_placed: 0,
             request: Request::Tail,
             keep: Keep::Anchor,
             jumped: None,
@@ -248,9 +251,13 @@ impl State {
         let mut effects: Vec<Effect> = self.seeking.clone().map(Effect::Seek).into_iter().collect();
         if self.follow || self.page.waiting {
             effects.push(Effect::Page(self.request.clone()));
-        } else if self.page.rows.len() < self.log_height() {
+        } else if self.page.rows.len() < self.log_height()
+            || self.statistics.lines != self.lines_placed
+        {
+            // More lines have come: the same ones stand elsewhere in the whole.
             effects.extend(self.show_again());
         }
+        self.lines_placed = self.statistics.lines;
         effects
     }
 

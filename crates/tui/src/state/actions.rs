@@ -157,13 +157,19 @@ impl State {
         self.ask(Request::Tail, Keep::Anchor)
     }
 
-    fn seek(&mut self, goal: Goal, forward: bool) -> Vec<Effect> {
+    /// Jumps to the next one; while following to the newest, since there is nothing further down.
+    pub(super) fn seek(&mut self, goal: Goal, forward: bool) -> Vec<Effect> {
         if goal == Goal::Match && self.spec.search.is_none() {
             self.tell("nothing to find yet: / searches".to_owned(), false);
             return Vec::new();
         }
         let Some(chosen) = self.chosen() else { return Vec::new() };
-        let seek = Seek { goal, from: chosen.place.clone(), forward };
+        let mut from = chosen.place.clone();
+        if self.follow {
+            // The last line may be one.
+            from.offset += 1;
+        }
+        let seek = Seek { goal, from, forward: forward && !self.follow };
         let mut effects = self.count_levels();
         self.seeking = Some(seek.clone());
         effects.push(Effect::Seek(seek));

@@ -3,7 +3,7 @@
 use logtap_capture::LabelMatcher;
 use ratatui::crossterm::event::KeyEvent;
 
-use super::{Effect, MAX_RULES, Mode, Pattern, Prompt, Purpose, Rule, State};
+use super::{Effect, Goal, MAX_RULES, Mode, Pattern, Prompt, Purpose, Rule, State};
 use crate::prompt::Typed;
 
 impl State {
@@ -51,13 +51,26 @@ impl State {
         }
     }
 
+    /// Whether a search is in the chosen line, so that there is nowhere to jump.
+    fn is_on(&self, search: &Pattern) -> bool {
+        !self.follow
+            && self.chosen().is_some_and(|row| {
+                let values = row.line.labels.iter().map(|(_, value)| value);
+                values.chain([&row.line.message]).any(|text| search.is_in(text.as_bytes()))
+            })
+    }
+
     fn accept_search(&mut self, text: &str) -> Result<Vec<Effect>, String> {
         let (hide, pattern) = match (text.strip_prefix('!'), text.strip_prefix('=')) {
             (Some(pattern), _) => (true, pattern),
             (_, Some(pattern)) => (false, pattern),
             _ => {
                 self.spec.search = if text.is_empty() { None } else { Some(Pattern::smart(text)?) };
-                return Ok(self.show_by_spec());
+                let mut effects = self.show_by_spec();
+                if self.spec.search.as_ref().is_some_and(|search| !self.is_on(search)) {
+                    effects.extend(self.seek(Goal::Match, true));
+                }
+                return Ok(effects);
             }
         };
         if pattern.is_empty() {

@@ -73,8 +73,7 @@ fn search_goes_from_match_to_match_in_the_middle_of_the_screen() {
     fake.press("n");
     assert!(fake.state.notice.as_ref().unwrap().text.contains("/ searches"));
     fake.press("/order 5\\d7<enter>");
-    assert!(fake.state.follow, "the search alone moves nothing");
-    fake.press("N");
+    assert!(!fake.state.follow, "while following the newest match is jumped to");
     assert_eq!((fake.chosen(), fake.state.match_number), (597, Some(10)));
     assert_eq!(fake.state.cursor, fake.state.log_height() / 2);
     fake.press("NN");
@@ -85,6 +84,10 @@ fn search_goes_from_match_to_match_in_the_middle_of_the_screen() {
         fake.state.notice.as_ref().unwrap().text,
         "no match further down; N looks further up"
     );
+    fake.press("NN/order 5[789]7<enter>");
+    assert_eq!(fake.chosen(), 577, "a match that one is on already is not left");
+    fake.press("fn");
+    assert_eq!(fake.chosen(), 597, "nothing is further down while following");
     fake.press("<esc><esc>");
     assert_eq!(fake.state.spec.search, None);
 }
@@ -92,7 +95,7 @@ fn search_goes_from_match_to_match_in_the_middle_of_the_screen() {
 #[test]
 fn case_counts_in_a_search_only_if_it_has_capitals() {
     let mut fake = fake();
-    fake.press("/error<enter>N");
+    fake.press("/error<enter>");
     assert_eq!(fake.chosen(), 997);
     fake.press("/ERROr<enter>N");
     assert_eq!(
