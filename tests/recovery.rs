@@ -144,3 +144,55 @@ fn left(workspace: &Workspace) -> Option<PathBuf> {
     let found = list.as_array().expect("a list").iter().find(of_ours)?;
     found["directory"].as_str().map(PathBuf::from)
 }
+
+#[test]
+fn lines_that_are_refused_are_kept_and_named_and_suppression_ends() {
+    let workspace = Workspace::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("it is bound").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || refuse(stream));
+        }
+    });
+    let address = format!("http://127.0.0.1:{port}");
+    let script = "i=0; while [ $i -lt 60 ]; do echo line $i >>a.log; i=$((i+1)); sleep 0.03; done; \
+                  while [ $i -lt 100 ]; do echo line $i >>a.log; i=$((i+1)); done";
+    let words = ["run", "--json", "--suppress=file", "--file", "a.log", "--to", &address];
+    let outcome = ran(&workspace, &[&words[..], &["--", "sh", "-c", script]].concat());
+    let stderr = String::from_utf8(outcome.stderr).expect("text");
+    let summary = json(stderr.lines().last().expect("a summary").as_bytes());
+    assert_eq!(summary["recover"][0]["lines"], 100, "{summary:#}");
+    let written = std::fs::read(workspace.join("a.log")).expect("nobody cared for the last lines");
+    assert!(written.ends_with(b"line 99\n"), "{}", String::from_utf8_lossy(&written));
+    let directory = summary["recover"][0]["directory"].as_str().expect("a path");
+    assert_eq!(recovered(&workspace, directory, &workspace.join("late")), all());
+}
+
+/// Answers every push with 400.
+fn refuse(stream: std::net::TcpStream) {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    let mut reader = BufReader::new(stream.try_clone().expect("a descriptor"));
+    let mut writer = stream;
+    loop {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            let line = line.trim_end().to_ascii_lowercase();
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().expect("a number");
+            }
+            if line.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        let answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+        if reader.read_exact(&mut body).is_err() || writer.write_all(answer).is_err() {
+            return;
+        }
+    }
+}
