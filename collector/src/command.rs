@@ -148,7 +148,7 @@ pub fn run(args: &CollectorArgs) -> Result<(), CollectorError> {
         lines = counts.lines,
         delivered = counts.delivered_lines,
         refused = counts.refused_lines,
-        lost_records = counts.totals.lost_records + counts.unringed_lost_records,
+        lost_records = counts.totals.lost_records.saturating_add(counts.unringed_lost_records),
         torn_records = counts.totals.torn_records,
         undelivered = summary.undelivered_lines,
         "stopped"

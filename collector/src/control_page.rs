@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
 use logtap_wire::CONTROL_FILE;
-use logtap_wire::control::{self, CONTROL_SIZE, TICKET_OFFSET};
+use logtap_wire::control::{self, CONTROL_SIZE, RING_MODE_OFFSET, TICKET_OFFSET};
 use rustix::fs::{AtFlags, Mode, OFlags};
 
 use crate::clock::now;
@@ -46,11 +46,12 @@ pub(crate) enum Repair {
 
 impl Control {
     /// Opens the page, or makes one under another name first, so that nobody sees half of it. With the ticket of the
-    /// first record, where it was made.
+    /// first record, where it was made. The page has one mode, rings that are made from now on have the other.
     pub(crate) fn open(
         directory: &OwnedFd,
         path: &Path,
         mode: u32,
+        ring_mode: u32,
         ring_cap: u64,
     ) -> Result<(Self, Option<u64>), CollectorError> {
         let place = path.join(CONTROL_FILE);
@@ -68,11 +69,16 @@ impl Control {
                     if !read || !control::is_valid(&bytes) {
                         return Err(CollectorError::Version { path: place });
                     }
-                    (page, fixed_of(&bytes), None)
+                    let mut fixed = fixed_of(&bytes);
+                    // Whoever made it, an earlier collector or a program that came first, may not have known who reads.
+                    fixed[RING_MODE_OFFSET..RING_MODE_OFFSET + 4]
+                        .copy_from_slice(&ring_mode.to_ne_bytes());
+                    page.write_all_at(&fixed, 0).map_err(failed)?;
+                    (page, fixed, None)
                 }
                 Err(rustix::io::Errno::NOENT) => {
                     let created = u64::try_from(now()).unwrap_or(0);
-                    let bytes = control::page(mode, ring_cap, created);
+                    let bytes = control::page(ring_mode, ring_cap, created);
                     let page = make(directory, mode, &bytes)
                         .map_err(CollectorError::directory("make the control page", &place))?;
                     (page, fixed_of(&bytes), Some(1))

@@ -29,6 +29,8 @@ pub struct Counts {
     pub foreign_datagrams: u64,
     /// Times that the control page had to be put back in order.
     pub control_repairs: u64,
+    /// Counters in shared files that cannot be true. What they say is not added up.
+    pub corrupt_counters: u64,
     /// Writes of processes without a ring that were lost.
     pub unringed_lost_records: u64,
     /// Their bytes.

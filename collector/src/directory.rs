@@ -21,6 +21,8 @@ use crate::told::{self, TOLD_FILE, Told};
 const LOCK_FILE: &str = "collector.lock";
 /// How the name of a ring ends that is being made.
 const UNFINISHED_ENDING: &str = ".tmp";
+/// The capability to open files whatever their mode is, as a bit.
+const CAP_DAC_OVERRIDE: u64 = 1 << 1;
 /// `statfs` type of tmpfs.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 /// `statfs` type of ramfs.
@@ -80,7 +82,8 @@ impl TapDirectory {
         }
         let lock = lock(&directory, path)?;
         let file_mode = file_mode(&directory, path)?;
-        let (control, first_ticket) = Control::open(&directory, path, file_mode, ring_cap)?;
+        let (control, first_ticket) =
+            Control::open(&directory, path, file_mode, ring_mode(file_mode), ring_cap)?;
         let socket = socket(&directory, path, file_mode);
         if let Err(error) = &socket {
             tracing::warn!(%error, "no datagram socket; programs that cannot make a ring are not tapped");
@@ -289,6 +292,33 @@ fn file_mode(directory: &OwnedFd, path: &Path) -> Result<u32, CollectorError> {
     })
 }
 
+/// The mode of rings. Their writers have them mapped, and nobody else but the collector opens them: where that may open
+/// every file, a ring is its user's alone, and no other user can shorten what a program has mapped.
+fn ring_mode(file_mode: u32) -> u32 {
+    if may_open_every_file() { 0o600 } else { file_mode }
+}
+
+/// Whether this process may open the files of every user that there is: it has the right, and its user namespace has all
+/// users.
+fn may_open_every_file() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    has_all_rights(&status) && has_all_users(&map)
+}
+
+/// Whether a `/proc/PID/status` has the effective right to open files whatever their mode is.
+fn has_all_rights(status: &str) -> bool {
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let set = effective.and_then(|text| u64::from_str_radix(text.trim(), 16).ok()).unwrap_or(0);
+    set & CAP_DAC_OVERRIDE != 0
+}
+
+/// Whether a `/proc/PID/uid_map` is that of the first user namespace.
+fn has_all_users(map: &str) -> bool {
+    let numbers: Vec<u32> = map.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    numbers == [0, 0, u32::MAX]
+}
+
 /// Binds the datagram socket, replacing one that a dead collector left.
 fn socket(directory: &OwnedFd, path: &Path, file_mode: u32) -> io::Result<UnixDatagram> {
     match rustix::fs::unlinkat(directory, SOCKET_FILE, AtFlags::empty()) {
@@ -341,7 +371,30 @@ mod tests {
             let page = std::fs::read(path.join(CONTROL_FILE)).unwrap();
             assert_eq!(page.len(), control::CONTROL_SIZE);
             assert!(control::is_valid(&page));
+            let at = control::RING_MODE_OFFSET;
+            let rings = u32::from_ne_bytes(page[at..at + 4].try_into().unwrap());
+            assert_eq!(rings, ring_mode(expected), "rings in {mode:o}");
         }
+    }
+
+    #[test]
+    fn rings_are_their_users_alone_where_the_collector_may_open_every_file() {
+        let root = "Name:\tx\nCapEff:\t000001ffffffffff\n";
+        assert!(has_all_rights(root));
+        assert!(!has_all_rights("CapEff:\t0000000000000001\n") && !has_all_rights(""));
+        assert!(has_all_users("         0          0 4294967295\n"));
+        assert!(!has_all_users("0 100000 65536\n") && !has_all_users(""));
+        let parent = memory();
+        let path = parent.path().join("tap");
+        drop(TapDirectory::create(&path, 0o1777, 1 << 20).unwrap());
+        // A page that a program made before a collector came says what a program can know.
+        let page = File::options().write(true).open(path.join(CONTROL_FILE)).unwrap();
+        let at = control::RING_MODE_OFFSET;
+        std::os::unix::fs::FileExt::write_all_at(&page, &0o666_u32.to_ne_bytes(), at as u64)
+            .unwrap();
+        drop(TapDirectory::create(&path, 0o1777, 1 << 20).unwrap());
+        let page = std::fs::read(path.join(CONTROL_FILE)).unwrap();
+        assert_eq!(page[at..at + 4], ring_mode(0o666).to_ne_bytes());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod feeds;
 mod frames;
+mod losses;
 mod pace;
 mod processes;
 mod records;
@@ -112,6 +113,9 @@ pub(crate) struct Drain {
     told_of_control: bool,
     /// No writer is promised that what it suppresses is delivered.
     leases_ended: bool,
+    /// What the control page was last believed to say of losses without a ring, and whether it cannot be believed now.
+    unringed: (u64, u64),
+    unringed_is_corrupt: bool,
     /// The push thread should look at `Shared::hurry`, even if there is no chunk for it.
     wake_push: bool,
     timers: Timers,
@@ -132,6 +136,8 @@ struct Reading {
     processes: HashSet<u32>,
     /// Bytes of its streams' paths.
     path_bytes: usize,
+    /// Losses that its writers had counted when they were last looked at.
+    losses: losses::Counted,
     /// Processes that are gone; told when all that they wrote is.
     gone: Vec<u32>,
 }
@@ -210,6 +216,8 @@ impl Drain {
             short_of_descriptors: false,
             told_of_control: false,
             leases_ended: false,
+            unringed: (0, 0),
+            unringed_is_corrupt: false,
             wake_push: false,
             timers: Timers {
                 started,
@@ -376,14 +384,6 @@ impl Drain {
         }
     }
 
-    /// Takes over what the control page says of writers without a ring. What was known of them stays where it cannot be read.
-    fn count_unringed(&mut self) {
-        match self.directory.unringed_losses() {
-            Ok((records, bytes)) => self.shared.lost_without_ring(records, bytes),
-            Err(error) => self.say_of_control(&error),
-        }
-    }
-
     /// What needs to be done once a second: the control page in order, the rings and losses without one counted.
     fn tend(&mut self) {
         match self.directory.repair() {
@@ -398,6 +398,7 @@ impl Drain {
             self.say_of_control(&error);
         }
         self.count_unringed();
+        self.count_losses();
     }
 
     /// Says once that the control page cannot be used, until it can be again.
@@ -488,6 +489,7 @@ impl Drain {
             Operation::Flush.write(&mut self.chunk.bytes);
         } else {
             for ring in rings {
+                self.count_losses_of(ring);
                 let Some(reading) = self.rings.get_mut(&ring) else { continue };
                 let told = tell_end(&mut self.chunk, ring, &mut reading.reader, RingEnd::Left);
                 match told {

@@ -143,6 +143,11 @@ impl Monitor {
                 "Times the control page had to be put back in order.",
                 counts.control_repairs,
             ),
+            (
+                "corrupt_counters_total",
+                "Counters in shared files that cannot be true; not added up.",
+                counts.corrupt_counters,
+            ),
         ] {
             metric(name, "counter", help, value);
         }

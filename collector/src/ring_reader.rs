@@ -2,9 +2,10 @@
 //!
 //! The file belongs to somebody else's process. Sizes are taken once, at adoption; whatever does not
 //! fit them later makes the ring hostile, and it is not read again. What is wrong inside the rules
-//! (nonsense in a stream's name, absurd counters) is taken as it is.
+//! (nonsense in a stream's name) is taken as it is; a counter that cannot be true is corrupt, and keeps the value that it
+//! had when it was last believed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -63,6 +64,10 @@ pub(crate) struct RingReader {
     known_slots: u64,
     /// Losses that an earlier collector has told: slot, records, bytes.
     told: Vec<(u8, u64, u64)>,
+    /// What each slot's counters were when they were last believed, where they were anything.
+    believed: BTreeMap<u8, Counters>,
+    /// Slots whose counters are corrupt, one bit each.
+    corrupt: u64,
     /// The streams' table and the path arena, as last read.
     table: Vec<u8>,
     retired: bool,
@@ -84,6 +89,9 @@ struct LaneReader {
     /// The word when it was last seen locked, and since when.
     locked: Option<(u64, u64)>,
 }
+
+/// A slot's counters: lost records and bytes, torn records and bytes.
+type Counters = [u64; 4];
 
 /// A record of a lane.
 #[derive(Clone, Copy, Debug)]
@@ -145,6 +153,8 @@ impl RingReader {
             lanes,
             known_slots: 0,
             told: Vec::new(),
+            believed: BTreeMap::new(),
+            corrupt: 0,
             table: Vec::new(),
             retired: false,
         })
@@ -315,16 +325,36 @@ impl RingReader {
         }
     }
 
-    /// Slots whose writers counted something that was lost or torn, with all that they counted.
+    /// Slots whose writers counted something that was lost or torn, with all that they counted, as far as it can be true.
+    /// Counters only grow: one that has shrunk is corrupt too.
     pub(crate) fn losses(&mut self) -> Result<Vec<(u8, SlotInfo)>, Hostility> {
-        self.read_table()?;
-        let table = &self.table[..ARENA_OFFSET - STREAMS_OFFSET];
-        let slots = (0..MAX_STREAMS as u8).filter_map(|slot| {
-            let info = SlotInfo::parse(table, usize::from(slot))?;
+        let mut table = [0; ARENA_OFFSET - STREAMS_OFFSET];
+        read_exact(&self.file, &mut table, STREAMS_OFFSET as u64)?;
+        let mut slots = Vec::new();
+        for slot in 0..MAX_STREAMS as u8 {
+            let Some(mut info) = SlotInfo::parse(&table, usize::from(slot)) else { continue };
             let counts = [info.lost_records, info.lost_bytes, info.torn_records, info.torn_bytes];
-            (counts != [0; 4]).then_some((slot, info))
-        });
-        Ok(slots.collect())
+            let believed = self.believed.get(&slot).copied().unwrap_or_default();
+            let has_grown = counts.iter().zip(&believed).all(|(now, before)| now >= before);
+            if has_grown && info.can_be_true() {
+                if counts != believed {
+                    self.believed.insert(slot, counts);
+                }
+            } else {
+                self.corrupt |= 1 << slot;
+                [info.lost_records, info.lost_bytes, info.torn_records, info.torn_bytes] = believed;
+            }
+            let kept = [info.lost_records, info.lost_bytes, info.torn_records, info.torn_bytes];
+            if kept != [0; 4] {
+                slots.push((slot, info));
+            }
+        }
+        Ok(slots)
+    }
+
+    /// Slots whose counters were found to be corrupt, one bit each.
+    pub(crate) const fn corrupt_slots(&self) -> u64 {
+        self.corrupt
     }
 
     /// Whether no process has the ring any more. From then on nothing in it changes.

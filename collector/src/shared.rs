@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::counts::{Counts, MAX_LISTED, MAX_STARTED, Programs, Unreached};
+use crate::counts::{Counts, MAX_LISTED, MAX_STARTED, Programs, Totals, Unreached};
 
 /// Most paths of tapped files that are remembered.
 const MAX_FILES: usize = 10_000;
@@ -33,6 +33,10 @@ pub(crate) struct Shared {
     hostile: AtomicU64,
     foreign_datagrams: AtomicU64,
     control_repairs: AtomicU64,
+    corrupt_counters: AtomicU64,
+    /// What the writers of rings have counted as lost, told at its place already or not.
+    ring_lost_records: AtomicU64,
+    ring_lost_bytes: AtomicU64,
     unringed_lost_records: AtomicU64,
     unringed_lost_bytes: AtomicU64,
     files: Mutex<BTreeSet<Vec<u8>>>,
@@ -61,13 +65,24 @@ struct Passes {
 impl Shared {
     /// The live counts.
     pub(crate) fn counts(&self) -> Counts {
+        let counts = *locked(&self.counts);
+        // A loss has its place in the stream, which comes when its ring is read so far; it is counted as soon as it is
+        // known.
+        let lost_records = self.ring_lost_records.load(Ordering::Relaxed);
+        let lost_bytes = self.ring_lost_bytes.load(Ordering::Relaxed);
         Counts {
+            totals: Totals {
+                lost_records: counts.totals.lost_records.max(lost_records),
+                lost_bytes: counts.totals.lost_bytes.max(lost_bytes),
+                ..counts.totals
+            },
+            corrupt_counters: self.corrupt_counters.load(Ordering::Relaxed),
             hostile: self.hostile.load(Ordering::Relaxed),
             foreign_datagrams: self.foreign_datagrams.load(Ordering::Relaxed),
             control_repairs: self.control_repairs.load(Ordering::Relaxed),
             unringed_lost_records: self.unringed_lost_records.load(Ordering::Relaxed),
             unringed_lost_bytes: self.unringed_lost_bytes.load(Ordering::Relaxed),
-            ..*locked(&self.counts)
+            ..counts
         }
     }
 
@@ -88,6 +103,20 @@ impl Shared {
     /// The control page had to be put back in order.
     pub(crate) fn repaired_control(&self) {
         self.control_repairs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many counters were found that cannot be true.
+    pub(crate) fn saw_corrupt_counters(&self, number: u64) {
+        self.corrupt_counters.fetch_add(number, Ordering::Relaxed);
+    }
+
+    /// The writers of rings have counted so many losses more. Only the drain thread tells this.
+    pub(crate) fn lost_in_rings(&self, records: u64, bytes: u64) {
+        let add = |sum: &AtomicU64, more: u64| {
+            sum.store(sum.load(Ordering::Relaxed).saturating_add(more), Ordering::Relaxed);
+        };
+        add(&self.ring_lost_records, records);
+        add(&self.ring_lost_bytes, bytes);
     }
 
     /// What writers without a ring have lost in all, as they say in the control page.

@@ -73,7 +73,7 @@ fn a_slot_that_is_not_in_use() {
 }
 
 #[test]
-fn absurd_paths_and_counters_are_taken_as_they_are() {
+fn absurd_paths_are_taken_as_they_are_and_absurd_counters_are_corrupt() {
     let parent = memory();
     let sink = MemorySink::default();
     let collector = Collector::start(config(&parent), Box::new(sink.clone())).unwrap();
@@ -88,7 +88,8 @@ fn absurd_paths_and_counters_are_taken_as_they_are() {
     wait_quiet(&collector);
     let summary = collector.stop(Duration::from_secs(60));
     assert_eq!(summary.counts.hostile, 0);
-    assert_eq!(summary.streams[0].totals.lost_bytes, u64::MAX);
+    assert_eq!(summary.counts.corrupt_counters, 1);
+    assert_eq!(summary.streams[0].totals.lost_bytes, 0);
     assert_eq!(sink.lines()[0].label("file"), Some(""));
 }
 

@@ -29,6 +29,8 @@ pub(crate) use fallback::{CARRY, carry};
 pub(crate) use settings::RunArgs;
 pub(crate) use spawn::repeat_death;
 
+use logtap_units::show::plural;
+
 use self::descendants::Watcher;
 use self::fallback::Leftover;
 use self::preload::Ground;
@@ -127,8 +129,8 @@ fn story(
     let recover = Recover::all(&kept, left);
     let undelivered_lines = summary.undelivered_lines + kept.undelivered;
     let mut total = summary.counts.totals;
-    total.lost_records += summary.counts.unringed_lost_records;
-    total.lost_bytes += summary.counts.unringed_lost_bytes;
+    total.lost_records = total.lost_records.saturating_add(summary.counts.unringed_lost_records);
+    total.lost_bytes = total.lost_bytes.saturating_add(summary.counts.unringed_lost_bytes);
     let unreached = watcher.map_or_else(Vec::new, |mut watcher| {
         watcher.report_all(&summary.programs);
         watcher.finish()
@@ -136,6 +138,12 @@ fn story(
     let mut notes: Vec<_> = trouble.into_iter().collect();
     notes.extend(kept.trouble.map(|error| format!("not all of that could be kept: {error}")));
     notes.extend(uncovered::notes(&summary.rings));
+    if summary.counts.corrupt_counters > 0 {
+        let corrupt = plural(summary.counts.corrupt_counters, "counter");
+        notes.push(format!(
+            "{corrupt} of losses in the tap directory cannot be true and not added up: somebody else writes there"
+        ));
+    }
     for hostile in &summary.hostile {
         notes.push(format!("ignored `{}` in the tap directory: {}", hostile.name, hostile.reason));
     }

@@ -1,5 +1,7 @@
 //! What is missing in a stream: told at its place where that is known, else when its ring ends, and counted once.
 
+use logtap_wire::counters;
+
 use super::{Assembler, Route};
 use crate::lines::Mark;
 use crate::operation::{Record, RingId};
@@ -25,7 +27,9 @@ impl Assembler {
         // The snapshot counts modulo 2^32; one that is behind belongs to a concurrent writer.
         let records = record.lost_records.wrapping_sub(stream.totals.lost_records as u32);
         let bytes = record.lost_bytes.saturating_sub(stream.totals.lost_bytes);
-        (records <= i32::MAX as u32).then_some((u64::from(records), bytes))
+        let can_be_true = records <= i32::MAX as u32
+            && counters::can_be_true(u64::from(records), record.lost_bytes);
+        can_be_true.then_some((u64::from(records), bytes))
     }
 
     /// Where a record tells of a loss before it, an entry says so at that place.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use logtap_wire::ring::SlotInfo;
 
+use super::losses::Counted;
 use super::{Drain, MAX_NAMES, MAX_RINGS, Reading, SCAN_EVERY};
 use crate::chunk::{Adoption, Chunk, Release};
 use crate::counts::{Hostile, MAX_LISTED};
@@ -83,6 +84,7 @@ impl Drain {
         match RingReader::adopt(name, opened) {
             Ok(mut reader) => {
                 let created = reader.info.created;
+                let mut losses = Counted::default();
                 let ring = match self.outlet.find(name, created) {
                     Some(known) if known.ended => {
                         self.ended.insert(known.ring, reader);
@@ -91,6 +93,8 @@ impl Drain {
                     }
                     Some(known) => {
                         reader.resume(&known.tails);
+                        // What it lost under an earlier collector is in the books that came with the spool.
+                        losses = Counted::of(&mut reader);
                         // Known already, unless the assembler's state was lost.
                         self.tell_ring(known.ring, name, &reader);
                         known.ring
@@ -99,6 +103,7 @@ impl Drain {
                         for told in self.told_before.iter().filter(|told| told.is_of(name, created))
                         {
                             reader.know_told(told.slot, told.records, told.bytes);
+                            losses.add(told.records, told.bytes);
                         }
                         self.begin_ring(name, &reader)
                     }
@@ -113,6 +118,7 @@ impl Drain {
                     free: false,
                     processes,
                     path_bytes: 0,
+                    losses,
                     gone: Vec::new(),
                 };
                 self.rings.insert(ring, reading);
@@ -190,6 +196,7 @@ impl Drain {
     pub(super) fn end_rings(&mut self, over: &[RingId]) {
         for &ring in over {
             self.seal_promises(ring);
+            self.count_losses_of(ring);
             let Some(mut reading) = self.rings.remove(&ring) else { continue };
             self.path_bytes -= reading.path_bytes;
             let told = tell_end(&mut self.chunk, ring, &mut reading.reader, RingEnd::Released);

@@ -1,6 +1,6 @@
 //! A ring made by hand, as bytes in a file.
 
-use logtap_wire::ring::{Header, RING_MAGIC};
+use logtap_wire::ring::{Header, RING_MAGIC, StreamSlot};
 
 use super::*;
 
@@ -208,4 +208,33 @@ proptest::proptest! {
         reader.losses().unwrap();
         reader.coverage();
     }
+}
+
+#[test]
+fn a_counter_that_cannot_be_true_or_has_shrunk_keeps_what_was_believed() {
+    let ring = RingOnDisk::new();
+    let mut reader = ring.reader();
+    let put = |offset: usize, word: u64| {
+        let at = (STREAMS_OFFSET + offset) as u64;
+        ring.file.write_all_at(&word.to_ne_bytes(), at).unwrap();
+    };
+    let kind = u64::from(StreamKind::Stdout as u32);
+    put(std::mem::offset_of!(StreamSlot, kind), kind);
+    let (records, bytes) = (
+        std::mem::offset_of!(StreamSlot, lost_records),
+        std::mem::offset_of!(StreamSlot, lost_bytes),
+    );
+    let mut lost = || {
+        let losses = reader.losses().unwrap();
+        let of = |info: &SlotInfo| (info.lost_records, info.lost_bytes);
+        (losses.first().map(|(_, info)| of(info)), reader.corrupt_slots())
+    };
+    assert_eq!(lost(), (None, 0));
+    put(records, 7);
+    put(bytes, 70);
+    assert_eq!(lost(), (Some((7, 70)), 0));
+    put(records, u64::from_ne_bytes(*b"scribble"));
+    assert_eq!(lost(), (Some((7, 70)), 1));
+    put(records, 6);
+    assert_eq!(lost(), (Some((7, 70)), 1));
 }

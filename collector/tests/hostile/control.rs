@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use logtap_collector::Collector;
@@ -95,4 +96,45 @@ fn a_page_that_was_replaced_is_replaced() {
         std::os::unix::fs::symlink("/etc/passwd", &other).unwrap();
         std::fs::rename(other, tap.join(logtap_wire::CONTROL_FILE)).unwrap();
     });
+}
+
+#[test]
+fn counters_that_cannot_be_true_are_corrupt_and_added_to_nothing() {
+    let parent = memory();
+    let sink = MemorySink::default();
+    let collector = Collector::start(config(&parent), Box::new(sink.clone())).unwrap();
+    let tap = parent.path().join("tap");
+    let writer = Writer::new(&tap, STARTER);
+    writer.write_waiting(7, SLOT_STDOUT, b"before\n");
+    wait_until(|| sink.texts() == ["before"]);
+    let scribble = u64::from_ne_bytes(*b"scribble");
+    writer.page.totals.lost_records.store(scribble, Ordering::Relaxed);
+    writer.ring.slot(SLOT_STDOUT).lost_bytes.store(scribble, Ordering::Relaxed);
+    wait_until(|| collector.counts().corrupt_counters == 2);
+    writer.write_waiting(7, SLOT_STDOUT, b"after\n");
+    drop(writer);
+    wait_quiet(&collector);
+    let counts = collector.stop(Duration::from_secs(60)).counts;
+    assert_eq!(sink.texts(), ["before", "after"], "no entry tells of a loss that was none");
+    assert_eq!((counts.totals.lost_records, counts.totals.lost_bytes), (0, 0));
+    assert_eq!((counts.unringed_lost_records, counts.corrupt_counters), (0, 2));
+}
+
+#[test]
+fn losses_are_shown_while_the_sink_is_away() {
+    let parent = memory();
+    let sink = MemorySink::default();
+    sink.fail(u32::MAX);
+    let collector = Collector::start(config(&parent), Box::new(sink.clone())).unwrap();
+    let writer = Writer::new(&parent.path().join("tap"), STARTER);
+    let line = [b'x'; 1000];
+    let lost = (0..100_000).filter(|_| !writer.write(7, SLOT_STDOUT, &line)).count() as u64;
+    assert!(lost > 0);
+    wait_until(|| collector.counts().totals.lost_records == lost);
+    sink.fail(0);
+    drop(writer);
+    wait_quiet(&collector);
+    let counts = collector.stop(Duration::from_secs(60)).counts;
+    assert_eq!(counts.totals.lost_records, lost, "counted once");
+    assert_eq!(counts.totals.lost_bytes, lost * 1000);
 }

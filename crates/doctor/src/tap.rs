@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use logtap_wire::{CONTROL_FILE, RING_ENDING, SOCKET_FILE, control};
+use logtap_wire::{CONTROL_FILE, RING_ENDING, SOCKET_FILE, control, counters};
 use rustix::fs::OFlags;
 use serde::Serialize;
 
@@ -185,7 +185,9 @@ fn judge(report: &TapReport, findings: &mut Vec<Finding>) {
         findings.push(finding);
     }
     if let Some(control) = &report.control {
-        if control.lost_records > 0 {
+        if !counters::can_be_true(control.lost_records, control.lost_bytes) {
+            findings.push(corrupt("the control page's counters of losses", &called.to_string()));
+        } else if control.lost_records > 0 {
             findings.push(
                 Finding::problem("lost_without_ring", format!("{} records ({} bytes) were lost by processes without a ring", control.lost_records, control.lost_bytes))
                     .remedy("start the collector before the programs, and give them rights to the directory"),
@@ -203,12 +205,24 @@ fn judge(report: &TapReport, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Counters that somebody else than the library has written.
+fn corrupt(what: &str, place: &str) -> Finding {
+    Finding::problem("corrupt_counters", format!("{what} in `{place}` cannot be true"))
+        .remedy("somebody else writes there: let only the application's user and the collector write to the directory")
+}
+
 /// What one ring tells of losses.
 pub(crate) fn of_ring(ring: &RingReport) -> Vec<Finding> {
     let who = format!("process {} (`{}`)", ring.pid, ring.executable);
     let mut findings = Vec::new();
     for stream in &ring.streams {
         let name = stream.name();
+        let can_be_true = counters::can_be_true(stream.lost_records, stream.lost_bytes)
+            && counters::can_be_true(stream.torn_records, stream.torn_bytes);
+        if !can_be_true {
+            findings.push(corrupt(&format!("{who}'s counters of `{name}`"), &ring.name));
+            continue;
+        }
         let no_room = stream.lost_bytes.saturating_sub(stream.uncopied_bytes);
         if stream.lost_records > 0 && (no_room > 0 || stream.uncopied_bytes == 0) {
             findings.push(

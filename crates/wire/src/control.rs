@@ -83,6 +83,8 @@ impl ControlPage {
     }
 }
 
+/// Offset of [`ControlPage::ring_mode`] in the page.
+pub const RING_MODE_OFFSET: usize = offset_of!(ControlPage, ring_mode);
 /// Offset of [`Ticket::next`] in the page.
 pub const TICKET_OFFSET: usize = offset_of!(ControlPage, ticket);
 /// Offset of [`Totals::ring_bytes`].

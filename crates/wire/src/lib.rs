@@ -21,6 +21,7 @@
 #![cfg_attr(not(any(test, loom)), no_std)]
 
 pub mod control;
+pub mod counters;
 pub mod frame;
 pub mod identity;
 pub mod pattern;

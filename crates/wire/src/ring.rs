@@ -21,7 +21,7 @@
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
-use crate::sync;
+use crate::{counters, sync};
 
 pub mod lane;
 pub mod writer;
@@ -374,6 +374,13 @@ impl SlotInfo {
             torn_records: long(offset_of!(StreamSlot, torn_records)),
             torn_bytes: long(offset_of!(StreamSlot, torn_bytes)),
         })
+    }
+
+    /// Whether its counters can be true. Others than the ring's writers may have written there.
+    pub const fn can_be_true(&self) -> bool {
+        counters::can_be_true(self.lost_records, self.lost_bytes)
+            && counters::can_be_true(self.torn_records, self.torn_bytes)
+            && self.uncopied_bytes <= counters::MOST_BYTES
     }
 
     /// The path, from a copy of the arena.
