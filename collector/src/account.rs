@@ -11,7 +11,7 @@ use crate::labels::stream_name;
 use crate::operation::RingEnd;
 
 /// Streams that the totals tell apart; further ones count as one.
-const MAX_STREAM_TOTALS: usize = 1000;
+const MAX_STREAM_TOTALS: usize = 10_000;
 
 /// Bytes of names in the totals, and as many again in the list of rings. Names come from applications.
 const MAX_NAME_BYTES: usize = 4 << 20;

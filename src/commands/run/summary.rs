@@ -14,6 +14,9 @@ use super::keep::{Kept, command};
 use crate::commands::Ending;
 use crate::commands::undelivered::Undelivered;
 
+/// Streams that the form for a person names; that for programs has all.
+const MOST_SHOWN: usize = 10;
+
 /// The whole story of one run.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Story {
@@ -130,9 +133,9 @@ impl Story {
             Some(path) => path.clone(),
             None => stream.stream.to_owned(),
         };
-        let width =
-            self.streams.iter().map(|stream| name(stream).chars().count()).max().unwrap_or(0);
-        for stream in &self.streams {
+        let listed = largest(&self.streams);
+        let width = listed.iter().map(|stream| name(stream).chars().count()).max().unwrap_or(0);
+        for stream in &listed {
             let totals = &stream.totals;
             let by = if stream.source == "preload" {
                 String::new()
@@ -153,6 +156,10 @@ impl Story {
                     size(totals.bytes)
                 ),
             );
+        }
+        let more = self.streams.len() - listed.len();
+        if more > 0 {
+            line(&mut text, &format!("  and {more} more (all of them with --json)"));
         }
         if !self.redactions.is_empty() {
             let replaced: Vec<_> =
@@ -214,6 +221,19 @@ impl Story {
         }
         text
     }
+}
+
+/// The largest streams by their bytes, in their order, and before them those that lost something.
+fn largest(streams: &[StreamSummary]) -> Vec<&StreamSummary> {
+    let mut by_size: Vec<(usize, &StreamSummary)> = streams.iter().enumerate().collect();
+    by_size.sort_by_key(|(place, stream)| {
+        let Totals { bytes, lost_records, torn_records, .. } = stream.totals;
+        let is_whole = lost_records == 0 && torn_records == 0;
+        (is_whole, std::cmp::Reverse(bytes), *place)
+    });
+    by_size.truncate(MOST_SHOWN);
+    by_size.sort_by_key(|(place, _)| *place);
+    by_size.into_iter().map(|(_, stream)| stream).collect()
 }
 
 /// JSON has texts alone: bytes that are none are replaced.
@@ -308,6 +328,26 @@ mod tests {
              logtap:   /var/log/app.log          1 line        10 B  by tail\n\
              logtap: capture: /captures/one   next: logtap inspect /captures/one"
         );
+    }
+
+    #[test]
+    fn of_many_files_the_largest_and_those_with_losses_are_shown() {
+        let mut story = story();
+        for number in 0..898_u64 {
+            let mut stream = story.streams[1].clone();
+            stream.file = Some(format!("/var/log/{number}.log"));
+            stream.totals.bytes = number;
+            stream.totals.lost_records = u64::from(number == 3);
+            story.streams.push(stream);
+        }
+        let text = story.text();
+        assert!(text.contains("  and 890 more (all of them with --json)"), "{text}");
+        for name in ["stdout ", "/var/log/897.log", "/var/log/890.log", "/var/log/3.log"] {
+            assert!(text.contains(name), "{name} is not in\n{text}");
+        }
+        assert!(!text.contains("/var/log/889.log"), "{text}");
+        let all = serde_json::to_string(&story).unwrap();
+        assert!(all.contains("/var/log/17.log"), "programs get all");
     }
 
     #[test]
