@@ -84,3 +84,23 @@ fn what_writers_without_a_ring_lose_is_counted_while_it_works() {
     let summary = collector.stop(Duration::from_secs(5));
     assert_eq!(summary.counts.unringed_lost_records, 4);
 }
+
+#[test]
+fn thousands_of_files_without_a_ring_keep_their_names() {
+    let parent = memory();
+    let sink = MemorySink::default();
+    let collector = Collector::start(config(&parent), Box::new(sink.clone())).unwrap();
+    let socket = UnixDatagram::unbound().unwrap();
+    let to = parent.path().join("tap").join("tap.sock");
+    let files: u64 = 4096;
+    for number in 0..files {
+        let path = format!("/var/log/{number}.log");
+        socket.send_to(&frame(number + 1, 0, 0, &path, b"line\n"), &to).unwrap();
+    }
+    wait_until(|| sink.lines().len() as u64 == files);
+    let summary = collector.stop(Duration::from_secs(60));
+    let names: std::collections::BTreeSet<_> =
+        summary.streams.iter().filter_map(|stream| stream.file.as_deref()).collect();
+    assert_eq!(names.len() as u64, files);
+    assert!(!names.contains("(other files)"));
+}

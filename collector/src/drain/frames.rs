@@ -1,5 +1,5 @@
 //! Frames: records of writers that could not make a ring, as datagrams. All of them together are
-//! read as one more ring.
+//! read as one more ring, and as further ones where one has no room for the names of their files.
 
 use std::collections::HashMap;
 use std::os::unix::net::UnixDatagram;
@@ -18,11 +18,15 @@ use crate::shared::Shared;
 /// Frames taken in one pass.
 const MAX_FRAMES: usize = 128;
 
+/// Rings that stand for frames: together they name more than 4,096 files.
+const MAX_FRAME_RINGS: usize = 70;
+
 /// The frames of a tap directory.
 #[derive(Debug)]
 pub(crate) struct Frames {
-    ring: Option<RingId>,
-    slots: HashMap<(StreamKind, Vec<u8>), u8>,
+    rings: Vec<RingId>,
+    /// Which of the rings, and the slot in it.
+    slots: HashMap<(StreamKind, Vec<u8>), (usize, u8)>,
     buffer: Vec<u8>,
 }
 
@@ -62,7 +66,7 @@ impl HeldFrame {
 
 impl Frames {
     pub(crate) fn new() -> Self {
-        Self { ring: None, slots: HashMap::new(), buffer: Vec::new() }
+        Self { rings: Vec::new(), slots: HashMap::new(), buffer: Vec::new() }
     }
 
     /// Takes what has come. Returns how many bytes that was.
@@ -103,35 +107,21 @@ impl Frames {
         next_ring: &mut RingId,
         chunk: &mut Chunk,
     ) {
-        let ring = *self.ring.get_or_insert_with(|| {
-            let ring = *next_ring;
-            *next_ring += 1;
-            chunk.adoptions.push(Adoption { ring, ..Adoption::default() });
-            let name = logtap_wire::SOCKET_FILE.as_bytes();
-            Operation::Ring {
-                ring,
-                pid: 0,
-                namespace: 0,
-                name,
-                executable: b"",
-                source: b"preload",
-            }
-            .write(&mut chunk.bytes);
-            ring
-        });
         let key = (frame.kind, frame.path.clone());
-        let taken = self.slots.len();
-        let slot = match self.slots.get(&key) {
-            Some(&slot) => slot,
+        let (ring, slot) = match self.slots.get(&key) {
+            Some(&(place, slot)) => (self.ring(place, next_ring, chunk), slot),
             None => {
-                // Where the table is full the last slot stands for all further files.
-                let slot = taken.min(MAX_STREAMS - 1) as u8;
-                let path = if taken < MAX_STREAMS - 1 { &key.1[..] } else { OTHER_FILES };
+                // The last slot of the last ring stands for all further files.
+                let taken = self.slots.len().min(MAX_FRAME_RINGS * MAX_STREAMS - 1);
+                let (place, slot) = (taken / MAX_STREAMS, (taken % MAX_STREAMS) as u8);
+                let is_last = taken == MAX_FRAME_RINGS * MAX_STREAMS - 1;
+                let ring = self.ring(place, next_ring, chunk);
+                let path = if is_last { OTHER_FILES } else { &key.1[..] };
                 Operation::Stream { ring, slot, kind: frame.kind, path }.write(&mut chunk.bytes);
-                if taken < MAX_STREAMS - 1 {
-                    self.slots.insert(key, slot);
+                if !is_last {
+                    self.slots.insert(key, (place, slot));
                 }
-                slot
+                (ring, slot)
             }
         };
         let header = &frame.record;
@@ -153,10 +143,26 @@ impl Frames {
         Operation::Record(record).write(&mut chunk.bytes);
     }
 
+    /// The ring at this place, told where it is new.
+    fn ring(&mut self, place: usize, next_ring: &mut RingId, chunk: &mut Chunk) -> RingId {
+        if let Some(&ring) = self.rings.get(place) {
+            return ring;
+        }
+        let ring = *next_ring;
+        *next_ring += 1;
+        self.rings.push(ring);
+        chunk.adoptions.push(Adoption { ring, ..Adoption::default() });
+        let name = logtap_wire::SOCKET_FILE.as_bytes();
+        let (executable, source) = (&b""[..], &b"preload"[..]);
+        Operation::Ring { ring, pid: 0, namespace: 0, name, executable, source }
+            .write(&mut chunk.bytes);
+        ring
+    }
+
     /// Tells that no more frames come.
     pub(crate) fn end(&mut self, chunk: &mut Chunk) {
-        if let Some(ring) = self.ring.take() {
-            self.slots.clear();
+        self.slots.clear();
+        for ring in std::mem::take(&mut self.rings) {
             Operation::RingEnd { ring, coverage: 0, how: RingEnd::Left }.write(&mut chunk.bytes);
             chunk.releases.push(Release::Forget { ring });
         }
