@@ -25,6 +25,8 @@ mod descriptors;
 mod files;
 /// Too little of something.
 mod limits;
+/// The dynamic loader as the program, and tracers that load programs.
+mod loaders;
 /// Processes that come from others.
 mod processes;
 /// Processes that forbid themselves system calls.

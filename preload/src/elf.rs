@@ -95,41 +95,151 @@ pub(crate) struct Object {
 #[derive(Clone, Copy)]
 pub(crate) struct Objects {
     next: *const LinkMap,
+    previous: *const LinkMap,
+    left: u32,
 }
 
-/// The program's headers, as the kernel tells them (`AT_PHDR`, `AT_PHNUM`).
+/// No process has more objects; a longer list is none of the linker's.
+const MAX_OBJECTS: u32 = 1 << 16;
+/// Addresses of programs on 64 bits end here or below (x86_64: 47 bits; aarch64: 48, or 52 on request only).
+const ADDRESSES_END: usize = 1 << 48;
+
+/// An image's program headers, as the kernel tells them (`AT_PHDR`, `AT_PHNUM`) or its ELF header does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProgramHeaders {
     pub(crate) address: usize,
     pub(crate) count: usize,
 }
 
-impl Objects {
-    /// The list, found through the program's own `DT_DEBUG` entry.
-    pub(crate) fn of_program(headers: ProgramHeaders) -> Option<Self> {
-        if headers.address == 0 {
+/// An ELF image in memory, of which everything that was looked at lies inside its own segments.
+#[derive(Clone, Copy)]
+pub(crate) struct Image {
+    base: usize,
+    start: usize,
+    end: usize,
+    dynamic: usize,
+    dynamic_entries: usize,
+}
+
+impl Image {
+    /// The image that has these program headers, `None` where they contradict themselves.
+    pub(crate) fn of_headers(headers: ProgramHeaders) -> Option<Self> {
+        let ProgramHeaders { address, count } = headers;
+        if address == 0 || address % 8 != 0 || address > ADDRESSES_END {
             return None;
         }
-        let table = headers.address as *const ProgramHeader;
-        let mut base = 0;
-        let mut dynamic = None;
-        for index in 0..headers.count {
-            // SAFETY: the kernel tells where the headers are and how many.
-            let header = unsafe { *table.add(index) };
-            match header.kind {
-                PT_PHDR => base = headers.address - header.address as usize,
-                PT_DYNAMIC => dynamic = Some(header.address as usize),
-                _ => {}
+        let table = address as *const ProgramHeader;
+        // SAFETY: the kernel or the ELF header tells where the headers are and how many.
+        let header = |index: usize| unsafe { *table.add(index) };
+        let loads = || (0..count).map(header).filter(|header| header.kind == PT_LOAD);
+        let base = match (0..count).map(header).find(|header| header.kind == PT_PHDR) {
+            Some(own) => address.wrapping_sub(own.address as usize),
+            // The dynamic linker's own image has no such entry: its ELF header is in front of the table.
+            None => {
+                let start = address.checked_sub(ELF_HEADER_SIZE)?;
+                let first = loads().next().filter(|first| first.offset == 0)?;
+                (start % 4096 == 0 && is_elf(start))
+                    .then(|| start.wrapping_sub(first.address as usize))?
             }
+        };
+        let range = |header: &ProgramHeader| {
+            let start = base.wrapping_add(header.address as usize);
+            let end = start.checked_add(header.memory_size as usize)?;
+            (end <= ADDRESSES_END).then_some((start, end))
+        };
+        let (mut lowest, mut highest) = (usize::MAX, 0);
+        for load in loads() {
+            let (start, end) = range(&load)?;
+            (lowest, highest) = (lowest.min(start), highest.max(end));
         }
-        let dynamic = (base + dynamic?) as *const Dynamic;
-        let debug = find(dynamic, DT_DEBUG)? as *const usize;
-        if debug.is_null() {
+        let dynamic = (0..count).map(header).find(|header| header.kind == PT_DYNAMIC)?;
+        let (start, end) = range(&dynamic)?;
+        let is_loaded = loads().any(|load| {
+            range(&load)
+                .is_some_and(|(load_start, load_end)| load_start <= start && end <= load_end)
+        });
+        (is_loaded && start % 8 == 0 && (lowest..highest).contains(&address)).then_some(Self {
+            base,
+            start: lowest,
+            end: highest,
+            dynamic: start,
+            dynamic_entries: (end - start) / size_of::<Dynamic>(),
+        })
+    }
+
+    /// The image whose ELF header is at an address, the start of at least a page that can be read.
+    pub(crate) fn of_header(address: usize) -> Option<Self> {
+        if address == 0 || address % 4096 != 0 || !is_elf(address) {
+            return None;
+        }
+        let (table, count) = header_table(address)?;
+        let end = (table as usize - address) + count * size_of::<ProgramHeader>();
+        (end <= 4096)
+            .then_some(ProgramHeaders { address: table as usize, count })
+            .and_then(Self::of_headers)
+    }
+
+    /// The addresses from its first to its last byte.
+    pub(crate) fn span(&self) -> core::ops::Range<usize> {
+        self.start..self.end
+    }
+
+    fn entry(&self, tag: u64) -> Option<usize> {
+        let dynamic = self.dynamic as *const Dynamic;
+        (0..self.dynamic_entries)
+            // SAFETY: the dynamic section lies inside a loaded segment.
+            .map(|index| unsafe { *dynamic.add(index) })
+            .take_while(|entry| entry.tag != 0)
+            .find(|entry| entry.tag == tag)
+            .map(|entry| entry.value as usize)
+    }
+
+    /// Whether an address is a place for a structure of pointers inside this image.
+    fn holds(&self, address: usize) -> bool {
+        address % 8 == 0 && address >= self.start && address.saturating_add(64) <= self.end
+    }
+
+    /// Where the program that this image is has been told to find the linker's list (`DT_DEBUG`), if that is inside the
+    /// linker's image.
+    pub(crate) fn list_of(&self, linker: &Self) -> Option<usize> {
+        self.entry(DT_DEBUG).filter(|&list| linker.holds(list))
+    }
+
+    /// The linker's list in the linker's own image: `_r_debug` in glibc, behind `_dl_debug_addr` in musl.
+    pub(crate) fn own_list(&self) -> Option<usize> {
+        let tables = Tables::of(self.dynamic as *const Dynamic, self.base)?;
+        let inside = |address: &usize| self.holds(*address);
+        if !tables.is_inside(self) {
+            return None;
+        }
+        tables.symbol(&Name::new(b"_r_debug")).filter(inside).or_else(|| {
+            let pointer = tables.symbol(&Name::new(b"_dl_debug_addr")).filter(inside)?;
+            // SAFETY: a pointer inside the image.
+            Some(unsafe { *(pointer as *const usize) }).filter(inside)
+        })
+    }
+}
+
+/// Bytes of an ELF header of 64 bits; the program headers usually follow at once.
+const ELF_HEADER_SIZE: usize = 64;
+
+/// Whether there is the header of a 64-bit ELF image at an address that can be read.
+fn is_elf(address: usize) -> bool {
+    const CLASS_64: u8 = 2;
+    // SAFETY: the caller's promise.
+    let start = unsafe { *(address as *const [u8; 5]) };
+    start == [0x7f, b'E', b'L', b'F', CLASS_64]
+}
+
+impl Objects {
+    /// The list that the linker's `struct r_debug` at this address begins; 0 has none.
+    pub(crate) fn of_list(list: usize) -> Option<Self> {
+        if list == 0 {
             return None;
         }
         // SAFETY: struct r_debug is { int version; struct link_map *map; ... }.
-        let next = unsafe { *debug.add(1) } as *const LinkMap;
-        (!next.is_null()).then_some(Self { next })
+        let next = unsafe { *(list as *const usize).add(1) } as *const LinkMap;
+        (!next.is_null()).then_some(Self { next, previous: ptr::null(), left: MAX_OBJECTS })
     }
 }
 
@@ -137,11 +247,18 @@ impl Iterator for Objects {
     type Item = Object;
 
     fn next(&mut self) -> Option<Object> {
-        if self.next.is_null() {
+        let address = self.next as usize;
+        if address == 0 || address % 8 != 0 || address > ADDRESSES_END || self.left == 0 {
             return None;
         }
         let object = Object { map: self.next };
-        self.next = object.map().next;
+        let map = object.map();
+        // Each entry names the one before it; where one does not, the list is being changed or is none.
+        if map.previous != self.previous || map.dynamic as usize % 8 != 0 {
+            self.left = 0;
+            return None;
+        }
+        (self.previous, self.next, self.left) = (self.next, map.next, self.left - 1);
         Some(object)
     }
 }
@@ -170,7 +287,17 @@ impl Object {
 
     /// The range of addresses that the object's segments span, where it has an ELF header in memory.
     pub(crate) fn span(&self) -> Option<(usize, usize)> {
-        span(self.map().base)
+        let base = self.map().base;
+        if base == 0 || base % 4096 != 0 {
+            return None;
+        }
+        // The tables of symbols mostly are on the header's own page. Where they are not (an object that was prelinked,
+        // or linked to begin elsewhere than at 0), nobody knows whether there is a header.
+        let near = self.tables().is_some_and(|tables| tables.begin_on_page(base));
+        if !near && !crate::syscall::is_mapped(base, 4096) {
+            return None;
+        }
+        span(base)
     }
 
     /// Whether it begins below an address: its header need not be looked at where it does not.
@@ -181,9 +308,6 @@ impl Object {
 
 /// The addresses that an object at `base` spans, read from its header.
 fn span(base: usize) -> Option<(usize, usize)> {
-    if base == 0 || base % 4096 != 0 {
-        return None;
-    }
     let (headers, count) = header_table(base)?;
     let mut end = base;
     for index in 0..count {
@@ -230,22 +354,6 @@ pub(crate) fn symbol_of_image(base: usize, name: &[u8]) -> Option<usize> {
     Tables::of(load.wrapping_add(dynamic?) as *const Dynamic, load)?.symbol(&Name::new(name))
 }
 
-fn find(dynamic: *const Dynamic, tag: u64) -> Option<u64> {
-    let mut entry = dynamic;
-    loop {
-        // SAFETY: a dynamic section ends with a zero tag.
-        let Dynamic { tag: found, value } = unsafe { *entry };
-        if found == tag {
-            return Some(value);
-        }
-        if found == 0 {
-            return None;
-        }
-        // SAFETY: as above.
-        entry = unsafe { entry.add(1) };
-    }
-}
-
 /// The symbol tables of one object.
 pub(crate) struct Tables {
     base: usize,
@@ -285,6 +393,23 @@ impl Tables {
             entry = unsafe { entry.add(1) };
         }
         Some(Self { base, symbols: symbols?, strings: strings?, versions, gnu_hash, hash })
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = usize> {
+        let Self { symbols, strings, versions, gnu_hash, hash, .. } = *self;
+        [symbols as usize, strings as usize, versions as usize, gnu_hash as usize, hash as usize]
+            .into_iter()
+            .filter(|&address| address != 0)
+    }
+
+    /// Whether the tables begin inside an image.
+    fn is_inside(&self, image: &Image) -> bool {
+        self.addresses().all(|address| image.span().contains(&address))
+    }
+
+    /// Whether one of the tables begins on the page at an address.
+    fn begin_on_page(&self, page: usize) -> bool {
+        self.addresses().any(|address| address & !4095 == page)
     }
 
     /// The address of a symbol that is defined here in its default version.

@@ -13,7 +13,7 @@
 //!    ┌────┼────────┐
 //!  descriptors   rings    what a descriptor is (cached, invalidated)      the process's ring files
 //!    └────┬────────┘
-//!  state, clock, elf, original, syscall        no libc below this line either
+//!  state, clock, elf, linker, original, syscall      no libc below this line either
 //! ```
 //!
 //! # What the kernel is asked
@@ -22,7 +22,7 @@
 //!
 //! | when | calls |
 //! |---|---|
-//! | at start | 27 in a process that owns a tapped stream: `prctl` (before Linux 6.4 `/proc/self/auxv` is read instead); `mmap`, `madvise` and `getpid` for the page that tells a forked child; `statx` of the directory; `openat`, `fstatfs`, `pread64`, `statx`, `mmap`, `close` of the control page; `readlinkat` of `/proc/self/ns/pid`; two `mprotect` of glibc's tables; `getpid` and `statx` of descriptor 1; and what the starter ring needs: `prlimit64`, `getpid`, `openat`, `flock`, `fallocate`, `mmap`, `madvise`, `geteuid`, `readlinkat`, `renameat2`, `close`. One that is asked for nothing: the first alone. More where `LLT_STREAMS` does not say what the streams are, or files are tapped: an `mmap` each for their names and their table |
+//! | at start | 27 in a process that owns a tapped stream: `prctl` (before Linux 6.4, and where a tracer or an emulator has loaded the program, `/proc/self/auxv` is read instead, and `/proc/self/maps` where that does not help; `mincore` for what is found there, and for objects that do not begin with their tables); `mmap`, `madvise` and `getpid` for the page that tells a forked child; `statx` of the directory; `openat`, `fstatfs`, `pread64`, `statx`, `mmap`, `close` of the control page; `readlinkat` of `/proc/self/ns/pid`; two `mprotect` of glibc's tables; `getpid` and `statx` of descriptor 1; and what the starter ring needs: `prlimit64`, `getpid`, `openat`, `flock`, `fallocate`, `mmap`, `madvise`, `geteuid`, `readlinkat`, `renameat2`, `close`. One that is asked for nothing: the first alone. More where `LLT_STREAMS` does not say what the streams are, or files are tapped: an `mmap` each for their names and their table |
 //! | a descriptor that was not seen since its number was closed, opened or duplicated, or whose tapped class has expired (the collector's epoch, some 100 ms; without one every 1,024 tapped writes) | `statx`; `getpid`, because a child of vfork must not remember what it sees in its parent's memory; with files configured `readlinkat` (without `/proc`: a `statx` of each plain name); `fcntl` where it would be suppressed |
 //! | the first such look or tapped write of a forked child | `getpid` (twice) and `getppid`; with a ring a `readlinkat` of `/proc/self/ns/pid`: in another pid namespace the ring is not the child's. A grandchild whose parent never wrote asks up to eight times before it is sure |
 //! | a `dup` where stdout and stderr are one object, and the closing of a duplicate of stderr there | `getpid` |
@@ -56,6 +56,7 @@ mod environment;
 mod files;
 mod frames;
 mod hooks;
+mod linker;
 mod original;
 mod patience;
 mod rings;

@@ -3,9 +3,9 @@
 //! So later preloads see what they would see without us, and cancellation stays libc's business. Addresses are
 //! looked up once, at start or at the first hook that comes earlier.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::elf::{Name, Object, Objects, ProgramHeaders};
+use crate::elf::{Name, Object, Objects};
 
 macro_rules! symbols {
     ($($name:ident = $text:literal,)*) => {
@@ -88,25 +88,19 @@ symbols! {
 }
 
 static ADDRESSES: [AtomicUsize; NAMES.len()] = [const { AtomicUsize::new(0) }; NAMES.len()];
-static HEADERS: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+/// Where the linker's list of objects begins; 0 where it is not known.
+static LIST: AtomicUsize = AtomicUsize::new(0);
+/// Whether anybody has looked for it: nothing is looked for twice.
+static SEARCHED: AtomicBool = AtomicBool::new(false);
 
-/// Remembers where the program's headers are.
-pub(crate) fn set_program(headers: ProgramHeaders) {
-    HEADERS[1].store(headers.count, Ordering::Relaxed);
-    HEADERS[0].store(headers.address, Ordering::Release);
+/// Remembers where the linker's list is.
+pub(crate) fn set_list(list: usize) {
+    LIST.store(list, Ordering::Release);
 }
 
 /// All loaded objects. Empty where they cannot be found.
 pub(crate) fn objects() -> Option<Objects> {
-    let address = HEADERS[0].load(Ordering::Acquire);
-    Objects::of_program(ProgramHeaders { address, count: HEADERS[1].load(Ordering::Relaxed) })
-}
-
-/// Whether this library is among the objects of a program with such headers: then they are this program's.
-pub(crate) fn is_loaded_by(headers: ProgramHeaders) -> bool {
-    let own = crate::elf::own_dynamic();
-    Objects::of_program(headers)
-        .is_some_and(|mut objects| objects.any(|object| object.has_dynamic(own)))
+    Objects::of_list(LIST.load(Ordering::Acquire))
 }
 
 /// Finds a symbol as the linker would for the program itself, but never in this library.
@@ -132,8 +126,9 @@ fn behind() -> Option<impl Iterator<Item = Object>> {
 /// Looks all originals up.
 #[cold]
 pub(crate) fn find() {
-    if HEADERS[0].load(Ordering::Relaxed) == 0 {
+    if !SEARCHED.load(Ordering::Acquire) {
         crate::start::read_auxiliary_vector();
+        SEARCHED.store(true, Ordering::Release);
     }
     let Some(behind) = behind() else { return };
     for tables in behind.filter_map(|object| object.tables()) {

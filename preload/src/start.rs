@@ -15,14 +15,14 @@ use logtap_wire::control::{self, ControlPage};
 use logtap_wire::ring::COVERAGE_PLT;
 use logtap_wire::settings::Target;
 
-use crate::elf::{Name, ProgramHeaders};
+use crate::elf::{Image, Name, ProgramHeaders};
 use crate::environment::{self, Refusal, Settings};
 use crate::syscall::{
     self, CPath, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR, OrIgnore as _, RAMFS_MAGIC, TMPFS_MAGIC,
 };
 use crate::text::Text;
 use crate::{
-    clock, descriptors, directory, files, original, rings, state, stdio, streams, targets,
+    clock, descriptors, directory, files, linker, original, rings, state, stdio, streams, targets,
 };
 
 /// Sixteen random bytes that the kernel gives to every program that it starts.
@@ -53,7 +53,6 @@ static CONSTRUCTOR: unsafe extern "C" fn(i32, *const *const u8, *const *const u8
 
 /// Called by the dynamic linker. glibc passes the arguments of main; musl passes nothing.
 unsafe extern "C" fn construct(_: i32, _: *const *const u8, environment: *const *const u8) {
-    read_auxiliary_vector();
     original::find();
     // Where libc has its environment already (musl, always) it is the one to read; where it has not
     // (glibc before its own constructor, no libc) the linker has passed it.
@@ -74,6 +73,7 @@ unsafe extern "C" fn construct(_: i32, _: *const *const u8, environment: *const 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Told {
     headers: ProgramHeaders,
+    linker: usize,
     page_size: usize,
     random: usize,
     vdso: usize,
@@ -87,18 +87,27 @@ pub(crate) fn read_auxiliary_vector() {
     let mut told = Told::of_vector(&buffer[..asked]);
     // Kernels before 6.4 do not know the call, and an emulator may pass it on and get its own vector.
     let here = buffer.as_ptr() as usize;
-    if !is_on_this_stack(told.random, here) || !original::is_loaded_by(told.headers) {
-        let Some(path) = CPath::new(b"/proc/self/auxv\0") else { return };
-        let Ok(file) = syscall::open(path, syscall::O_RDONLY, 0) else { return };
-        let Ok(length) = syscall::read(&file, &mut buffer) else { return };
-        told = Told::of_vector(&buffer[..length]);
+    let mut list = is_on_this_stack(told.random, here).then(|| told.list()).flatten();
+    if list.is_none() {
+        if let Some(length) = read_vector_file(&mut buffer) {
+            told = Told::of_vector(&buffer[..length]);
+            list = told.list();
+        }
     }
     if told.page_size.is_power_of_two() {
         PAGE_SIZE.store(told.page_size, Ordering::Relaxed);
     }
     RANDOM.store(told.random, Ordering::Relaxed);
     clock::find(told.vdso);
-    original::set_program(told.headers);
+    // Neither vector is this program's where a tracer has put another program into the process than the kernel did.
+    let list = list.or_else(linker::find_in_maps);
+    original::set_list(list.unwrap_or(0));
+}
+
+#[cold]
+fn read_vector_file(buffer: &mut [u8]) -> Option<usize> {
+    let file = syscall::open(CPath::new(b"/proc/self/auxv\0")?, syscall::O_RDONLY, 0).ok()?;
+    syscall::read(&file, buffer).ok()
 }
 
 /// Whether the kernel put the random bytes where the stack begins that an address is on. An emulator has a stack of its
@@ -110,10 +119,23 @@ fn is_on_this_stack(random: usize, address: usize) -> bool {
 }
 
 impl Told {
+    /// Where the linker's list of objects is, if this library is in it: then the vector is this program's.
+    fn list(&self) -> Option<usize> {
+        let program = Image::of_headers(self.headers)?;
+        let list = if self.linker == 0 {
+            // The linker was started as the program, and has loaded another one.
+            program.own_list()
+        } else {
+            program.list_of(&Image::of_header(self.linker)?)
+        };
+        list.filter(|&list| linker::lists_this_library(list))
+    }
+
     fn of_vector(vector: &[u8]) -> Self {
         const AT_PHDR: usize = 3;
         const AT_PHNUM: usize = 5;
         const AT_PAGESZ: usize = 6;
+        const AT_BASE: usize = 7;
         const AT_RANDOM: usize = 25;
         const AT_SYSINFO_EHDR: usize = 33;
         let mut told = Self::default();
@@ -123,6 +145,7 @@ impl Told {
             match (word(key), word(value)) {
                 (AT_PHDR, address) => told.headers.address = address,
                 (AT_PHNUM, count) => told.headers.count = count,
+                (AT_BASE, address) => told.linker = address,
                 (AT_PAGESZ, size) => told.page_size = size,
                 (AT_RANDOM, address) => told.random = address,
                 (AT_SYSINFO_EHDR, address) => told.vdso = address,

@@ -130,6 +130,26 @@ pub(crate) fn read(descriptor: &Descriptor, buffer: &mut [u8]) -> Result<usize, 
     Ok(length)
 }
 
+/// Reads once: what there is, up to the buffer's length; 0 at the end.
+pub(crate) fn read_some(descriptor: &Descriptor, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let arguments = [descriptor.0 as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0];
+    loop {
+        match call(number::READ, arguments) {
+            Err(EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Whether there are mappings at all of these addresses, which begin at a page. False also where there are more than
+/// 16 MiB of them, or where the kernel does not say.
+pub(crate) fn is_mapped(start: usize, length: usize) -> bool {
+    // One byte for each page, which tells whether it is in memory: of no interest.
+    let mut pages = [0_u8; 4096];
+    length.div_ceil(4096) <= pages.len()
+        && call(number::MINCORE, [start, length, pages.as_mut_ptr() as usize, 0, 0, 0]).is_ok()
+}
+
 pub(crate) fn pread(descriptor: i32, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
     let arguments =
         [descriptor as usize, buffer.as_mut_ptr() as usize, buffer.len(), offset as usize, 0, 0];

@@ -121,15 +121,18 @@ pub(crate) fn read(file: &File, path: &Path) -> Result<Option<Elf>, ProgramError
     let cache = ReadCache::new(file);
     let data = Bounded(&cache);
     let elf = match identification[4] {
-        1 => parse::<abi::FileHeader32<Endianness>>(data),
-        2 => parse::<abi::FileHeader64<Endianness>>(data),
+        1 => parse::<abi::FileHeader32<Endianness>>(data, path),
+        2 => parse::<abi::FileHeader64<Endianness>>(data, path),
         other => Err(format!("unknown class {other}")),
     };
     let damaged = |detail| ProgramError::Damaged { path: path.to_path_buf(), detail };
     elf.map(Some).map_err(damaged)
 }
 
-fn parse<Header: FileHeader<Endian = Endianness>>(data: Bounded<'_>) -> Result<Elf, String> {
+fn parse<Header: FileHeader<Endian = Endianness>>(
+    data: Bounded<'_>,
+    path: &Path,
+) -> Result<Elf, String> {
     let text = |error: object::read::Error| error.to_string();
     let header = Header::parse(data).map_err(text)?;
     let endian = header.endian().map_err(text)?;
@@ -142,9 +145,25 @@ fn parse<Header: FileHeader<Endian = Endianness>>(data: Bounded<'_>) -> Result<E
         }
     }
     let linking = match loader {
-        None => Linking::Static,
+        None => {
+            let own = names::<Header>(segments, endian, data, abi::DT_SONAME)?;
+            let is_dynamic =
+                segments.iter().any(|segment| segment.p_type(endian) == abi::PT_DYNAMIC);
+            let file = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            match own
+                .into_iter()
+                .chain(file)
+                .find_map(|name| Some((libc_with_loader(&name)?, name)))
+            {
+                // A dynamic loader that is started by hand loads the program, and the preloads with it.
+                Some((libc, name)) if is_dynamic => {
+                    Linking::Dynamic { loader: path.to_path_buf(), libc, needed: vec![name] }
+                }
+                _ => Linking::Static,
+            }
+        }
         Some(loader) => {
-            let needed = needed::<Header>(segments, endian, data)?;
+            let needed = names::<Header>(segments, endian, data, abi::DT_NEEDED)?;
             Linking::Dynamic { libc: libc_of(&loader, &needed), loader, needed }
         }
     };
@@ -159,11 +178,13 @@ fn parse<Header: FileHeader<Endian = Endianness>>(data: Bounded<'_>) -> Result<E
     })
 }
 
-/// The names of DT_NEEDED, found as the loader finds them: by address, not by section.
-fn needed<Header: FileHeader<Endian = Endianness>>(
+/// The names that entries of this kind (DT_NEEDED, DT_SONAME) give, found as the loader finds them: by address, not by
+/// section.
+fn names<Header: FileHeader<Endian = Endianness>>(
     segments: &[Header::ProgramHeader],
     endian: Endianness,
     data: Bounded<'_>,
+    kind: abi::DynamicTag,
 ) -> Result<Vec<String>, String> {
     let mut entries = &[][..];
     for segment in segments {
@@ -178,13 +199,13 @@ fn needed<Header: FileHeader<Endian = Endianness>>(
         return Ok(Vec::new());
     };
     entries()
-        .filter(|entry| entry.d_tag(endian) == abi::DT_NEEDED)
+        .filter(|entry| entry.d_tag(endian) == kind)
         .take(NEEDED_LIMIT)
         .map(|entry| {
             let address = strings.checked_add(value(entry));
             let name =
                 address.and_then(|address| string_at::<Header>(segments, endian, data, address));
-            let name = name.ok_or_else(|| "the name of a needed library is outside".to_owned())?;
+            let name = name.ok_or_else(|| "the name of a library is outside".to_owned())?;
             Ok(String::from_utf8_lossy(name).into_owned())
         })
         .collect()
@@ -228,6 +249,16 @@ fn is_go<Header: FileHeader<Endian = Endianness>>(
                 data.read_bytes_at(offset, size.min(GO_SEARCH as u64)).unwrap_or_default();
             beginning.chunks(16).any(|chunk| chunk.starts_with(GO_MAGIC))
         })
+}
+
+/// Whose dynamic loader has this name of its own, or of its file; musl's is the C library itself.
+fn libc_with_loader(name: &str) -> Option<Libc> {
+    let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    if starts(&["ld-musl-", "libc.musl-"]) || name == "libc.so" {
+        Some(Libc::Musl)
+    } else {
+        starts(&["ld-linux", "ld64.so"]).then_some(Libc::Glibc)
+    }
 }
 
 fn libc_of(loader: &Path, needed: &[String]) -> Libc {

@@ -27,6 +27,26 @@ fn a_dynamic_c_program_is_preloadable() {
 }
 
 #[test]
+fn dynamic_loaders_that_are_started_as_programs_are_preloadable() {
+    let loaders = [
+        ("/lib64/ld-linux-x86-64.so.2", Libc::Glibc),
+        ("/lib/ld-linux-aarch64.so.1", Libc::Glibc),
+        ("/lib/ld-musl-x86_64.so.1", Libc::Musl),
+        ("/lib/ld-musl-aarch64.so.1", Libc::Musl),
+    ];
+    for (path, of) in loaders.into_iter().filter(|(path, _)| Path::new(path).exists()) {
+        let program = examine(Path::new(path)).unwrap();
+        if program.elf.machine != logtap_program::Machine::of_this_build() {
+            continue;
+        }
+        let Linking::Dynamic { libc, .. } = &program.elf.linking else {
+            panic!("{program:?} is not dynamic");
+        };
+        assert_eq!((*libc, program.preloadable_by(&CALLER)), (of, Preloadable::Yes), "{path}");
+    }
+}
+
+#[test]
 fn static_programs_are_not() {
     let directory = tempfile::tempdir().unwrap();
     for flag in ["-static", "-static-pie"] {

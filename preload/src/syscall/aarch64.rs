@@ -60,6 +60,7 @@ pub(crate) mod number {
     pub(crate) const EXECVE: usize = 221;
     pub(crate) const MMAP: usize = 222;
     pub(crate) const MPROTECT: usize = 226;
+    pub(crate) const MINCORE: usize = 232;
     pub(crate) const MADVISE: usize = 233;
     pub(crate) const PRLIMIT64: usize = 261;
     pub(crate) const RENAMEAT2: usize = 276;

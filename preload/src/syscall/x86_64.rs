@@ -36,6 +36,7 @@ pub(crate) mod number {
     pub(crate) const WRITEV: usize = 20;
     pub(crate) const DUP: usize = 32;
     pub(crate) const DUP3: usize = 292;
+    pub(crate) const MINCORE: usize = 27;
     pub(crate) const MADVISE: usize = 28;
     pub(crate) const NANOSLEEP: usize = 35;
     pub(crate) const GETPID: usize = 39;

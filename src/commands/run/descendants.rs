@@ -156,6 +156,10 @@ impl Watcher {
     /// not reach it: for what it is, or because it was started without (`has_library` is false).
     fn report(&mut self, process: ProcessId, program: &str, has_library: bool) {
         let Some(path) = self.find(program) else { return };
+        // What a tracer starts, or a loader of somebody's own, may have the library whatever its file looks like.
+        if processes::maps(process, &self.library) == Some(true) {
+            return;
+        }
         let reason = match self.obstacle(&path) {
             Some(reason) => reason,
             None if has_library => return,
