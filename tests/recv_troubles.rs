@@ -369,14 +369,22 @@ fn nothing_arrives_for_the_sender_speaks_another_protocol_or_path() {
     let mut tls = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
     tls.write_all(b"\x16\x03\x01\x02\x00\x01").expect("it reads");
     drop(std::io::copy(&mut tls, &mut std::io::sink()));
-    assert_eq!(request(port, "POST", "/loki/api/v1/push/", b"{}").status, 404);
+    assert_eq!(
+        request(port, "POST", "/loki/api/v1/push/", b"{}").status,
+        422,
+        "as without the slash"
+    );
+    let answer = request(port, "POST", "/loki/push", b"{}");
+    assert!(answer.status == 404 && answer.body.contains("`POST /loki/api/v1/push`"), "{answer:?}");
     assert_eq!(request(port, "GET", "/loki/api/v1/push", b"").status, 405);
     assert_eq!(request(port, "POST", "/loki/api/v1/push", b"nonsense").status, 400);
     assert_eq!(push(port, 1, &["x"]).status, 204);
     let said = said(service);
     assert!(said.contains("speaks TLS, but this receiver does not; use http://"), "{said}");
     assert!(said.contains("a push was refused with 400: json: "), "{said}");
-    assert!(said.contains("only this machine can send; --listen 0.0.0.0:3100"), "{said}");
+    assert!(said.contains("asks for `/loki/push`: 404"), "{said}");
+    let hint = format!("only this machine can send; --listen 0.0.0.0:{port}");
+    assert!(said.contains(&hint), "{said}");
 }
 
 #[test]

@@ -123,7 +123,7 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
     let mut config = config(args, notices_tx)?;
     let listen = config.listen;
     let observers = args.observers.check()?;
-    args.keeping.check(printer)?;
+    let notes = args.keeping.check()?;
     // A receiver that cannot listen shall leave no capture behind.
     logtap_recv::check(&config).map_err(cannot_serve)?;
     let store = Store::create(directory, StoreOptions { writer }).map_err(cannot_write)?;
@@ -158,6 +158,9 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
     ));
     if redactor.is_active() {
         printer.note(format_args!("logtap: {}", redact::describe(&redactor)));
+    }
+    for note in notes {
+        printer.note(format_args!("logtap: warning: {note}"));
     }
     args.keeping.warn(printer);
     for source in server.line_sources() {

@@ -91,14 +91,13 @@ impl Room {
 }
 
 /// Says that a directory holds something else than a capture.
-pub(crate) fn warn_of_others(directory: &Path, printer: &Printer) {
-    if let Some(other) = foreign_content(directory) {
-        printer.note(format_args!(
-            "logtap: warning: `{}` is no capture and not empty, `{other}` is in it: the files of the \
-             capture will lie among others; --dir names an empty or a new directory",
-            directory.display()
-        ));
-    }
+pub(crate) fn others(directory: &Path) -> Option<String> {
+    let other = foreign_content(directory)?;
+    Some(format!(
+        "`{}` is no capture and not empty, `{other}` is in it: the files of the capture will lie among \
+         others; --dir names an empty or a new directory",
+        directory.display()
+    ))
 }
 
 /// What goes when there is no room.
@@ -138,8 +137,9 @@ impl KeepingArgs {
         }
     }
 
-    /// What of the settings cannot be meant, before anything is made.
-    pub(crate) fn check(&self, printer: &Printer) -> Result<(), CommandError> {
+    /// Refuses what cannot be meant, before anything is made; gives what is to be told at the start.
+    pub(crate) fn check(&self) -> Result<Vec<String>, CommandError> {
+        let mut notes = Vec::new();
         if self.max_disk < SMALLEST_CAP {
             let text = format!("--max-disk {} has no room for a capture", size(self.max_disk));
             return Err(CommandError::new(Kind::Arguments, text).hinted(format!(
@@ -148,8 +148,8 @@ impl KeepingArgs {
             )));
         }
         if self.max_disk < USUAL_CAP {
-            printer.note(format_args!(
-                "logtap: warning: --max-disk {} is little: a push larger than that is never stored",
+            notes.push(format!(
+                "--max-disk {} is little: a push larger than that is never stored",
                 size(self.max_disk)
             ));
         }
@@ -160,13 +160,13 @@ impl KeepingArgs {
             } else {
                 format!("on the disk of `{directory}` {} are free", size(room.free))
             };
-            printer.note(format_args!(
-                "logtap: warning: {what}, less than --min-free {min_free}: nothing is stored; say how \
+            notes.push(format!(
+                "{what}, less than --min-free {min_free}: nothing is stored; say how \
                  much is to stay free for others, such as 1GB, or 0"
             ));
         }
-        warn_of_others(&self.dir, printer);
-        Ok(())
+        notes.extend(others(&self.dir));
+        Ok(notes)
     }
 
     /// The writer's settings. Everything is checked before anything is made.

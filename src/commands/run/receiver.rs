@@ -13,7 +13,7 @@ use super::capture_sink::{CaptureSink, RedactingSink, WarningSink};
 use super::keep::{Keeper, KeepingSink, Kept};
 use super::settings::{Destination, Settings, Told};
 use crate::commands::collector::failed;
-use crate::commands::recv::keeping::warn_of_others;
+use crate::commands::recv::keeping::others;
 use crate::commands::undelivered::Owner;
 use crate::failure::{CommandError, Kind};
 use crate::output::Printer;
@@ -85,8 +85,8 @@ impl Opened {
                 return Ok(Self { sink, capture: None, address: Some(address), keeper, owner });
             }
             Destination::Capture(directory) => {
-                if settings.told == Told::Text {
-                    warn_of_others(directory, &Printer::new());
+                if let Some(note) = others(directory).filter(|_| settings.told == Told::Text) {
+                    Printer::new().note(format_args!("logtap: warning: {note}"));
                 }
                 Capture::open(directory, &settings.redactor)?
             }
