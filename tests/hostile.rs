@@ -23,6 +23,8 @@ mod control;
 mod descriptors;
 /// Log files that move, grow, shrink and are written in unusual ways.
 mod files;
+/// Log foreign that move, grow, shrink and are written in unusual ways.
+mod foreign;
 /// Too little of something.
 mod limits;
 /// The dynamic loader as the program, and tracers that load programs.

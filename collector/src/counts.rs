@@ -145,20 +145,20 @@ pub struct Hostile {
 /// Programs that processes with the library started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Programs {
-    /// Those that were started without it in their environment. The first few only.
-    pub unreached: Vec<Unreached>,
-    /// The others by their names, each with the first process that was to run it. What kind of program
-    /// it is, and so whether the library reaches it, others must find out.
-    pub started: BTreeMap<String, u32>,
+    /// Those that were started without it in their environment, by their names. The first few only.
+    pub unreached: BTreeMap<String, Starts>,
+    /// The others by their names. What kind of program it is, and so whether the library reaches it, others
+    /// must find out.
+    pub started: BTreeMap<String, Starts>,
 }
 
-/// A program that was started without the library.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Unreached {
-    /// The process.
+/// How a program was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Starts {
+    /// The first process that was to run it, or that spawned it.
     pub pid: u32,
-    /// What it was about to run.
-    pub program: String,
+    /// How many times it was started.
+    pub times: u64,
 }
 
 /// How many names of started programs a summary lists.

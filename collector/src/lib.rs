@@ -51,8 +51,8 @@ mod told;
 
 pub use config::{BatchRules, Config, LineRules, MIN_SPOOL_SIZE, SpoolConfig};
 pub use counts::{
-    Counts, Hostile, MAX_LISTED, MAX_RINGS_LISTED, MAX_STARTED, Programs, RingSummary,
-    StreamSummary, Summary, Totals, Unreached,
+    Counts, Hostile, MAX_LISTED, MAX_RINGS_LISTED, MAX_STARTED, Programs, RingSummary, Starts,
+    StreamSummary, Summary, Totals,
 };
 pub use directory::TapDirectory;
 pub use drain::MAX_RINGS;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::counts::{Counts, MAX_LISTED, MAX_STARTED, Programs, Totals, Unreached};
+use crate::counts::{Counts, MAX_LISTED, MAX_STARTED, Programs, Starts, Totals};
 
 /// Most paths of tapped files that are remembered.
 const MAX_FILES: usize = 10_000;
@@ -175,10 +175,11 @@ impl Shared {
     pub(crate) fn saw_program(&self, pid: u32, program: &[u8], with_library: bool) {
         let program = String::from_utf8_lossy(program).into_owned();
         let mut programs = locked(&self.programs);
-        if !with_library && programs.unreached.len() < MAX_LISTED {
-            programs.unreached.push(Unreached { pid, program });
-        } else if with_library && programs.started.len() < MAX_STARTED {
-            programs.started.entry(program).or_insert(pid);
+        let Programs { unreached, started } = &mut *programs;
+        let (known, most) =
+            if with_library { (started, MAX_STARTED) } else { (unreached, MAX_LISTED) };
+        if known.len() < most || known.contains_key(&program) {
+            known.entry(program).or_insert(Starts { pid, times: 0 }).times += 1;
         }
     }
 

@@ -64,7 +64,7 @@ fn frames_are_lines_like_any_other_in_their_place() {
     drop(writer);
     let summary = collector.stop(Duration::from_secs(60));
     assert_eq!(summary.programs.unreached.len(), 1);
-    assert_eq!(summary.programs.unreached[0].program, "/bin/x");
+    assert_eq!(summary.programs.unreached["/bin/x"].times, 1);
     assert_eq!(summary.counts.totals.records, 4);
     assert_eq!(summary.counts.foreign_datagrams, 1);
 }

@@ -30,6 +30,7 @@ mod calls;
 mod copying;
 mod descriptors;
 mod ending;
+mod foreign;
 mod formatted;
 mod mapping;
 mod programs;

@@ -28,6 +28,7 @@
 //! | a `dup` where stdout and stderr are one object, and the closing of a duplicate of stderr there | `getpid` |
 //! | a ring made while the program runs (a full one after 16 KiB, one more where most lanes are stuck or the table of files is full; at most 16) | signals held and released; `statx` of the directory, which must still be the same; `prlimit64`, `readlinkat` of `/proc/self/ns/pid`, `openat`, `fcntl`, `close`, `fchmod`, `flock`, `fallocate`, `mmap`, two `madvise`, `geteuid`, `readlinkat`, `renameat2`, `close`, two `getpid` |
 //! | every 64th write that finds the ring full and lanes held | `readlinkat` of `/proc/self/ns/pid`, `kill` with signal 0 for each holder |
+//! | a program is started with this library in its environment | `statx`, `openat`, `read`, `close` of its file and of its interpreter: one for another architecture gets the environment without the library |
 //! | `wait:MS` and a full ring | `nanosleep` |
 //! | no ring can be made | signals held and released, a `statx` of the directory, `readlinkat` of `/proc/self/ns/pid`, `socket`, `sendmsg`, `close` for each write |
 //! | `sendfile` and its relatives into a tapped stream | `pread64` of what was sent |

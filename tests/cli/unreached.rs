@@ -89,7 +89,6 @@ fn a_setuid_child_of_another_user() {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
         std::fs::set_permissions(path, mode).expect("it is ours");
     };
-    permit(&program, 0o4755);
     permit(workspace.path(), 0o777);
     let user = ["--reuid=12345", "--regid=12345", "--clear-groups"];
     let as_user = |words: &[&str]| {
@@ -100,11 +99,39 @@ fn a_setuid_child_of_another_user() {
     if !as_user(&["--version"]).status.success() {
         return skip("another user cannot reach the command");
     }
-    let script = format!("{} -u; echo after", program.display());
-    let output = as_user(&["run", "-q", "--summary", "s.json", "--", "sh", "-c", &script]);
-    assert_eq!(output.stdout, b"0\nafter\n", "{output:?}");
-    let found = unreached(&summary(&workspace.join("s.json")));
-    is_named(&found, &program, "setuid");
+    let program = program.to_str().expect("tests use plain paths");
+    let shell = format!("for i in 1 2 3 4 5 6 7 8 9 10; do {program} -u; done; echo after");
+    let spawning = format!(
+        "import os\nfor i in range(10): \
+         os.waitpid(os.posix_spawn({program:?}, [{program:?}, '-u'], os.environ), 0)\nprint('after')"
+    );
+    // Whoever may run it may not always read it.
+    for mode in [0o4755, 0o4711] {
+        permit(Path::new(program), mode);
+        for words in [["sh", "-c", &shell], ["python3", "-c", &spawning]] {
+            drop(std::fs::remove_dir_all(workspace.join("capture")));
+            let output =
+                as_user(&[&["run", "-q", "--summary", "s.json", "--"][..], &words].concat());
+            assert_eq!(output.stdout, ["0\n".repeat(10), "after\n".into()].concat().as_bytes());
+            let summary = summary(&workspace.join("s.json"));
+            is_named(&unreached(&summary), Path::new(program), "setuid");
+            assert_eq!(summary["unreached"][0]["processes"], 10, "{words:?}: {summary}");
+        }
+    }
+}
+
+#[test]
+fn children_that_are_spawned_by_a_tapped_program_that_lives_on_are_named() {
+    let Some(program) = compile("gcc", "static.c", &["-O1", "-static"]) else { return };
+    let Some(python) = require("python3") else { return };
+    let workspace = Workspace::new();
+    let script = format!(
+        "import os\nfor i in range(3): os.waitpid(os.posix_spawn({program:?}, ['x'], os.environ), 0)"
+    );
+    let words =
+        ["-q", "--summary", "s.json", "--", python.to_str().expect("a path"), "-c", &script];
+    tapped(workspace.path(), &words);
+    is_named(&unreached(&summary(&workspace.join("s.json"))), &program, "static executable");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! the program itself. The kernel's auxiliary vector is then not about the program.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ const ENDS_WITH: i32 = 7;
 
 /// Runs a program behind these words, as a child of a shell that `logtap run` taps: it does what it does without, is
 /// captured, and nobody is named as out of reach.
-fn is_captured_behind(words: &[OsString], program: &PathBuf) {
+fn is_captured_behind(words: &[OsString], program: &Path) {
     let workspace = Workspace::new();
     let played = || words.iter().chain([program.as_os_str().to_owned()].iter()).cloned().collect();
     let played: Vec<OsString> = played();

@@ -168,6 +168,6 @@ fn the_name_of_a_program_is_kept_no_longer_than_a_path() {
     let datagram = frame(1, 0, FLAG_NOTE, "", &note);
     socket.send_to(&datagram, parent.path().join("tap/tap.sock")).unwrap();
     wait_until(|| collector.programs().unreached.len() == 1);
-    assert_eq!(collector.programs().unreached[0].program.len(), 4096);
+    assert!(collector.programs().unreached.keys().all(|program| program.len() == 4096));
     collector.stop(Duration::from_secs(60));
 }

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 pub use caller::Caller;
 pub use elf::{Elf, Libc, Linking, Machine};
 pub use libc_version::libc_version;
-pub use preloadable::{Preloadable, Reason};
+pub use preloadable::{Preloadable, Reason, raises};
 pub use privilege::Privilege;
 pub use shared_object::{data_symbol, machine};
 

@@ -4,9 +4,9 @@
 //! and says so), and never says yes to one whose output the library cannot see.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::{Caller, Libc, Linking, Machine, Program};
+use crate::{Caller, Libc, Linking, Machine, Program, privilege};
 
 /// Whether LD_PRELOAD works for a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,16 @@ impl fmt::Display for Reason {
             Self::Loader(path) => write!(f, "unknown dynamic loader `{}`", path.display()),
             Self::NoLibc => f.write_str("uses no C library"),
         }
+    }
+}
+
+/// What is known of a file that may be run and not read, as setuid ones often are: whether running it gives rights.
+pub fn raises(file: &Path, caller: &Caller) -> Preloadable {
+    let privilege = privilege::of_mode(file).unwrap_or_default();
+    if privilege.raises(caller) {
+        Preloadable::No { reason: Reason::SetUser }
+    } else {
+        Preloadable::Yes
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a file's mode and attributes give to whoever runs it.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -38,17 +38,29 @@ impl Privilege {
 pub(crate) fn read(file: &File, path: &Path) -> Result<Privilege, ProgramError> {
     let unreadable = |source| ProgramError::Unreadable { path: path.to_path_buf(), source };
     let mount = rustix::fs::fstatvfs(file).map_err(|error| unreadable(error.into()))?;
+    let metadata = file.metadata().map_err(unreadable)?;
     if mount.f_flag.contains(StatVfsMountFlags::NOSUID) {
         return Ok(Privilege::default());
     }
-    let metadata = file.metadata().map_err(unreadable)?;
+    Ok(Privilege { capabilities: has_capabilities(file), ..by_mode(&metadata) })
+}
+
+/// What the mode of a file gives that cannot be opened.
+pub(crate) fn of_mode(path: &Path) -> Option<Privilege> {
+    let mount = rustix::fs::statvfs(path).ok()?;
+    let metadata = path.metadata().ok()?;
+    let counts = !mount.f_flag.contains(StatVfsMountFlags::NOSUID);
+    Some(if counts { by_mode(&metadata) } else { Privilege::default() })
+}
+
+fn by_mode(metadata: &Metadata) -> Privilege {
     let mode = metadata.mode();
-    Ok(Privilege {
+    Privilege {
         user: (mode & SET_USER != 0).then_some(metadata.uid()),
         group: (mode & (SET_GROUP | GROUP_EXECUTE) == SET_GROUP | GROUP_EXECUTE)
             .then_some(metadata.gid()),
-        capabilities: has_capabilities(file),
-    })
+        capabilities: false,
+    }
 }
 
 /// A file system without attributes has no file capabilities either.

@@ -1,7 +1,7 @@
 //! Programs that this process starts: noted in the ring, so that the collector can tell which of them it cannot see.
 //!
-//! The calls themselves are passed on as they came: no argument and no environment is changed. What waits for a
-//! `socket:` target is sent before an exec, as at the program's end.
+//! The calls themselves are passed on as they came, but for a program that could not load this library (`foreign`).
+//! What waits for a `socket:` target is sent before an exec, as at the program's end.
 //!
 //! # Safety
 //!
@@ -12,15 +12,16 @@ use core::ffi::c_void;
 
 use logtap_wire::record::Note;
 
+use super::foreign::{self, Named};
 use super::{answer, original};
 use crate::environment::c_string;
 use crate::syscall::{number, raw};
 use crate::{original, rings, state, tap, targets};
 
-type Strings = *const *const u8;
+pub(super) type Strings = *const *const u8;
 
 /// Longest program name that is noted, and longest variable that is looked at.
-const LONGEST: usize = 1024;
+pub(super) const LONGEST: usize = 1024;
 
 /// Notes the start of a program. `environment` is null where it is not known.
 ///
@@ -44,7 +45,11 @@ pub(super) unsafe fn note(path: *const u8, environment: Strings) {
 }
 
 /// Whether an environment preloads this library.
-unsafe fn preloads(environment: Strings) -> bool {
+///
+/// # Safety
+///
+/// It is an environment block.
+pub(super) unsafe fn preloads(environment: Strings) -> bool {
     let mut entry = environment;
     loop {
         // SAFETY: the block ends with a null pointer.
@@ -63,7 +68,7 @@ unsafe fn preloads(environment: Strings) -> bool {
 }
 
 /// The environment that the exec functions without an argument for it pass on.
-fn own_environment() -> Strings {
+pub(super) fn own_environment() -> Strings {
     let address = original::global(b"environ").unwrap_or(0) as *const Strings;
     // SAFETY: libc's environ is a pointer to the environment block.
     if address.is_null() { core::ptr::null() } else { unsafe { *address } }
@@ -74,7 +79,8 @@ unsafe extern "C" fn execve(path: *const u8, arguments: Strings, environment: St
     targets::flush();
     // SAFETY: the caller's arguments, here and below.
     unsafe { note(path, environment) };
-    match original!(execve: unsafe extern "C" fn(*const u8, Strings, Strings) -> i32) {
+    let next = original!(execve: unsafe extern "C" fn(*const u8, Strings, Strings) -> i32);
+    let exec = |environment: Strings| match next {
         // SAFETY: the caller's arguments.
         Some(execve) => unsafe { execve(path, arguments, environment) },
         // SAFETY: as above.
@@ -82,23 +88,34 @@ unsafe extern "C" fn execve(path: *const u8, arguments: Strings, environment: St
             let arguments = arguments as usize;
             raw(number::EXECVE, [path as usize, arguments, environment as usize, 0, 0, 0])
         }) as i32,
-    }
+    };
+    // SAFETY: the caller's arguments.
+    unsafe { foreign::started(path, Named::Path, environment, exec) }
 }
 
 macro_rules! executing {
-    ($($name:ident),*) => {$(
+    ($($name:ident $named:ident $with_environment:ident),*) => {$(
         #[cfg_attr(panic = "abort", unsafe(no_mangle))]
         unsafe extern "C" fn $name(path: *const u8, arguments: Strings) -> i32 {
             targets::flush();
+            let own = own_environment();
             // SAFETY: the caller's arguments, here and below.
-            unsafe { note(path, own_environment()) };
+            unsafe { note(path, own) };
             let next = original!($name: unsafe extern "C" fn(*const u8, Strings) -> i32);
-            // SAFETY: the caller's arguments.
-            next.map_or(-1, |exec| unsafe { exec(path, arguments) })
+            type With = unsafe extern "C" fn(*const u8, Strings, Strings) -> i32;
+            let with = original!($with_environment: With);
+            let exec = |environment: Strings| match with {
+                // SAFETY: the caller's arguments.
+                Some(exec) if environment != own => unsafe { exec(path, arguments, environment) },
+                // SAFETY: as above.
+                _ => next.map_or(-1, |exec| unsafe { exec(path, arguments) }),
+            };
+            // SAFETY: as above.
+            unsafe { foreign::started(path, Named::$named, own, exec) }
         }
     )*};
 }
-executing!(execv, execvp);
+executing!(execv Path execve, execvp Searched execvpe);
 
 #[cfg_attr(panic = "abort", unsafe(no_mangle))]
 unsafe extern "C" fn execvpe(name: *const u8, arguments: Strings, environment: Strings) -> i32 {
@@ -107,11 +124,13 @@ unsafe extern "C" fn execvpe(name: *const u8, arguments: Strings, environment: S
     unsafe { note(name, environment) };
     let next = original!(execvpe: unsafe extern "C" fn(*const u8, Strings, Strings) -> i32);
     // SAFETY: the caller's arguments.
-    next.map_or(-1, |exec| unsafe { exec(name, arguments, environment) })
+    let exec = |environment| next.map_or(-1, |exec| unsafe { exec(name, arguments, environment) });
+    // SAFETY: as above.
+    unsafe { foreign::started(name, Named::Searched, environment, exec) }
 }
 
 macro_rules! spawning {
-    ($($name:ident),*) => {$(
+    ($($name:ident $named:ident),*) => {$(
         #[cfg_attr(panic = "abort", unsafe(no_mangle))]
         unsafe extern "C" fn $name(
             process: *mut i32,
@@ -128,13 +147,17 @@ macro_rules! spawning {
             // SAFETY: the caller's arguments, here and below.
             unsafe { note(path, environment) };
             original!($name: Spawn).map_or(ENOSYS, |spawn| {
-                // SAFETY: the caller's arguments.
-                unsafe { spawn(process, path, actions, attributes, arguments, environment) }
+                let spawned = |environment| {
+                    // SAFETY: the caller's arguments.
+                    unsafe { spawn(process, path, actions, attributes, arguments, environment) }
+                };
+                // SAFETY: as above.
+                unsafe { foreign::started(path, Named::$named, environment, spawned) }
             })
         }
     )*};
 }
-spawning!(posix_spawn, posix_spawnp);
+spawning!(posix_spawn Path, posix_spawnp Searched);
 
 /// What the `execl` shims call before they jump to the original with all their arguments: notes the program and
 /// returns the original's address.

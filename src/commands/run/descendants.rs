@@ -9,8 +9,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use logtap_collector::Programs;
-use logtap_program::{Caller, Preloadable, Reason, examine, search};
+use logtap_collector::{Programs, Starts};
+use logtap_program::{Caller, Preloadable, ProgramError, Reason, examine, raises, search};
 use logtap_wire::identity::{Identity, Recognise, Streams};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
@@ -139,11 +139,11 @@ impl Watcher {
 
     /// The programs that the library saw being started.
     pub(crate) fn report_all(&mut self, programs: &Programs) {
-        for unreached in &programs.unreached {
-            self.report(unreached.pid, &unreached.program, false);
+        for (program, starts) in &programs.unreached {
+            self.report(*starts, program, false);
         }
-        for (program, process) in &programs.started {
-            self.report(*process, program, true);
+        for (program, starts) in &programs.started {
+            self.report(*starts, program, true);
         }
     }
 
@@ -154,10 +154,12 @@ impl Watcher {
 
     /// A program that the library saw being started. It is named if it exists and the library does
     /// not reach it: for what it is, or because it was started without (`has_library` is false).
-    fn report(&mut self, process: ProcessId, program: &str, has_library: bool) {
+    fn report(&mut self, starts: Starts, program: &str, has_library: bool) {
         let Some(path) = self.find(program) else { return };
         // What a tracer starts, or a loader of somebody's own, may have the library whatever its file looks like.
-        if processes::maps(process, &self.library) == Some(true) {
+        // Who only spawned it has not mapped the program.
+        let maps = |file| processes::maps(starts.pid, file) == Some(true);
+        if maps(&self.library) && maps(&path) {
             return;
         }
         let reason = match self.obstacle(&path) {
@@ -165,7 +167,13 @@ impl Watcher {
             None if has_library => return,
             None => WITHOUT_PRELOAD.to_owned(),
         };
-        self.name(process, path.display().to_string(), reason);
+        let name = path.display().to_string();
+        self.name(starts.pid, name.clone(), reason.clone());
+        // A look counts processes that it saw, the library each start: the same ones.
+        let same = |known: &&mut Unreached| known.program == name && known.reason == reason;
+        if let Some(known) = self.unreached.iter_mut().find(same) {
+            known.processes = known.processes.max(starts.times);
+        }
     }
 
     /// The file that a process meant. It may have been in any directory in which one of them was.
@@ -221,7 +229,12 @@ impl Watcher {
     }
 
     fn obstacle(&self, executable: &Path) -> Option<String> {
-        match examine(executable).ok()?.preloadable_by(&self.caller) {
+        let found = match examine(executable) {
+            Ok(program) => program.preloadable_by(&self.caller),
+            Err(ProgramError::Unreadable { path, .. }) => raises(&path, &self.caller),
+            Err(_) => Preloadable::Yes,
+        };
+        match found {
             Preloadable::Yes => None,
             Preloadable::No { reason } => Some(reason.to_string()),
         }

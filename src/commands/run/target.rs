@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use logtap_program::search::{self, SearchError};
-use logtap_program::{Preloadable, ProgramError, examine};
+use logtap_program::{Caller, Preloadable, ProgramError, examine, raises};
 use logtap_recv::redact::Patterns;
 
 use crate::failure::{CommandError, Kind};
@@ -62,7 +62,12 @@ fn obstacle(path: &Path) -> Option<String> {
             Preloadable::Yes => None,
             Preloadable::No { reason } => Some(reason.to_string()),
         },
-        Err(ProgramError::Unreadable { .. }) => Some("its file cannot be read".to_owned()),
+        Err(ProgramError::Unreadable { path, .. }) => {
+            Some(match raises(&path, &Caller::current()) {
+                Preloadable::Yes => "its file cannot be read".to_owned(),
+                Preloadable::No { reason } => reason.to_string(),
+            })
+        }
         Err(_) => None,
     }
 }
