@@ -288,6 +288,22 @@ fn a_well_served_process_is_healthy_and_its_collector_is_named() {
 }
 
 #[test]
+fn a_stream_that_goes_elsewhere_is_told() {
+    let Some(tap) = tap_directory() else { return };
+    let target = format!("tap:{}", tap.path().display());
+    for (streams, told) in [("", true), ("stdout=number", false), ("stdout=0.1.1.1", true)] {
+        let settings =
+            [("LLT_TARGET", target.as_str()), ("LLT_TAP_INTO", "1"), ("LLT_STREAMS", streams)];
+        let mut app = preloaded("sleep", &settings);
+        app.arg("600");
+        let app = Running::start(app);
+        let state = |report: &Value| report["process"]["library"].is_object();
+        let (_, report) = app.doctor_until(state);
+        assert_eq!(found(&report).contains(&"untapped_stream"), told, "{streams}: {report:#}");
+    }
+}
+
+#[test]
 fn a_mount_without_the_right_to_execute_is_named() {
     let Some(unshare) = require("unshare") else { return };
     let workspace = Workspace::new();

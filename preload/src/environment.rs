@@ -219,6 +219,10 @@ fn apply(
     fn need<T>(value: Option<T>, name: &'static str) -> Result<T, &'static str> {
         value.ok_or(name)
     }
+    // As good as unset; only stderr's suppression differs between the two, and liblogtap reads an empty one as false.
+    if value.is_empty() && name != settings::SUPPRESS_STDERR {
+        return Ok(());
+    }
     match name {
         settings::TARGET => {
             settings.set_target(&need(Target::parse(value), settings::TARGET)?);

@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use logtap_wire::CONTROL_FILE;
 use logtap_wire::control::{self, ControlPage};
+use logtap_wire::pattern;
 use logtap_wire::ring::COVERAGE_PLT;
 use logtap_wire::settings::Target;
 
@@ -63,9 +64,11 @@ unsafe extern "C" fn construct(_: i32, _: *const *const u8, environment: *const 
     let block = if known.is_null() { environment } else { known };
     // SAFETY: an environment block; nothing has read the settings yet.
     let result = unsafe { environment::read(block) }.and_then(start);
-    let debug = environment::get().is_some_and(|settings| settings.debug);
-    if let (Err(refusal), true) = (result, debug) {
-        complain(refusal);
+    if let Some(settings) = environment::get().filter(|settings| settings.debug) {
+        if let Err(refusal) = result {
+            complain(refusal);
+        }
+        complain_of_patterns(settings);
     }
 }
 
@@ -270,11 +273,31 @@ fn make_control(
     if written { Ok(()) } else { Err("the tap directory is not in memory (tmpfs), or full") }
 }
 
+/// Says in debug mode which patterns match nothing.
+#[cold]
+fn complain_of_patterns(settings: &Settings) {
+    for pattern in
+        pattern::split(settings.patterns()).filter(|pattern| !pattern::can_match(pattern))
+    {
+        let mut text = message();
+        text.push(b"`")
+            .push(pattern)
+            .push(b"` in LLT_TAP_FILE never matches: paths are absolute\n");
+        syscall::write(2, text.bytes()).or_ignore();
+    }
+}
+
+/// The beginning of what is said in debug mode.
+fn message() -> Text<512> {
+    let mut text = Text::new();
+    text.push(b"[liblogtap ").push_number(u64::from(syscall::process_id())).push(b"] ");
+    text
+}
+
 /// Says in debug mode why nothing is tapped.
 #[cold]
 fn complain(refusal: Refusal) {
-    let mut text = Text::<256>::new();
-    text.push(b"[liblogtap ").push_number(u64::from(syscall::process_id())).push(b"] ");
+    let mut text = message();
     match refusal {
         Refusal::NotAsked => {
             text.push(b"inactive: nothing is to be tapped (LLT_TAP_INTO, LLT_TAP_FILE)")

@@ -106,7 +106,7 @@ pub(crate) fn copy(class: Class, parts: &[Part], length: usize) {
         page.lose(1, (length - taken) as u64);
     }
     if IS_ENDING.load(Ordering::Relaxed) {
-        flush();
+        end();
     }
 }
 
@@ -129,7 +129,7 @@ pub(crate) fn suppress(class: Class, parts: &[Part], length: usize) -> bool {
             page.delivered_bytes.fetch_add(length as u64, Ordering::Relaxed);
         }
         if IS_ENDING.load(Ordering::Relaxed) {
-            flush();
+            end();
         }
     }
     is_taken
@@ -158,32 +158,43 @@ pub(crate) fn flush() {
     socket::flush(u64::from(wait) * 1_000_000);
 }
 
-/// The program ends. More may be written yet, by what libc does last.
+/// The program ends. More may be written yet, by what libc does last: this is called again after each such write, so
+/// that what debug mode says last is true.
 #[cold]
 pub(crate) fn end() {
     if PAGE.load(Ordering::Acquire).is_null() {
         return;
     }
     flush();
+    if is_vfork_child() {
+        return;
+    }
+    IS_ENDING.store(true, Ordering::Relaxed);
     let debug = environment::get().is_some_and(|settings| settings.debug);
-    if !is_vfork_child() && !IS_ENDING.swap(true, Ordering::Relaxed) && debug && state::may_call() {
+    if debug && state::may_call() {
         tell_counts();
     }
 }
 
+/// What still waits is lost with the process, unless one of the writes that follow takes it along.
 fn tell_counts() {
     let Some(page) = page() else { return };
     let counts = page.counts();
     if counts.taken_records == 0 {
         return;
     }
+    let undelivered = counts.taken_bytes.saturating_sub(counts.delivered_bytes);
+    let waiting = undelivered.saturating_sub(counts.lost_bytes);
     let mut text = Text::<256>::new();
     text.push(b"[liblogtap ").push_number(u64::from(syscall::process_id()));
     text.push(b"] ").push_number(counts.taken_records).push(b" writes (");
     text.push_number(counts.taken_bytes).push(b" bytes), delivered ");
     text.push_number(counts.delivered_bytes).push(b" bytes, lost ");
-    text.push_number(counts.lost_bytes).push(b" bytes of ").push_number(counts.lost_records);
-    text.push(b" writes, waiting ").push_number(socket::waiting()).push(b"\n");
+    text.push_number(undelivered).push(b" bytes");
+    if waiting > 0 {
+        text.push(b" (").push_number(waiting).push(b" of them could not be sent before the end)");
+    }
+    text.push(b"\n");
     syscall::write(2, text.bytes()).or_ignore();
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use super::puppet::tapped;
+use crate::support::compile::compile;
 use crate::support::workspace::Workspace;
 
 /// Runs a shell that writes "out" and "err", preloaded with these variables alone.
@@ -85,6 +86,52 @@ fn a_bad_value_leaves_the_program_alone_and_debug_mode_names_it() {
         let said = String::from_utf8(output.stderr).expect("text");
         assert!(said.contains(&format!("the value of {name} cannot be read")), "{said}");
     }
+}
+
+#[test]
+fn an_empty_value_is_as_good_as_none() {
+    for name in
+        ["LLT_TARGET_1STCONNECT", "LLT_EXIT_WAIT", "LLT_ON_FULL", "LLT_RING_SIZE", "LLT_STREAMS"]
+    {
+        let variables = [("LLT_TAP_INTO", "1"), ("LLT_DEBUG_MODE", "true"), (name, "")];
+        let (output, log) = run_into_a_file(&variables);
+        assert_eq!(log.as_deref(), Some("out\n"), "{name}: {output:?}");
+    }
+}
+
+#[test]
+fn a_pattern_that_can_match_nothing_is_named_in_debug_mode() {
+    let variables = [
+        ("LLT_TAP_INTO", "1"),
+        ("LLT_DEBUG_MODE", "true"),
+        ("LLT_TAP_FILE", "/a:app.log:**/b.log"),
+    ];
+    let (output, log) = run_into_a_file(&variables);
+    assert_eq!(log.as_deref(), Some("out\n"));
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert!(
+        said.contains("`app.log` in LLT_TAP_FILE never matches: paths are absolute\n"),
+        "{said}"
+    );
+    assert!(!said.contains("`/a`") && !said.contains("b.log"), "{said}");
+}
+
+#[test]
+fn what_debug_mode_says_last_has_what_libc_flushes_last() {
+    let Some(program) = compile("gcc", "stdio.c", &["-O1"]) else { return };
+    let workspace = Workspace::new();
+    let log = workspace.join("log");
+    let target = format!("file:{}", log.display());
+    let variables = [("LLT_TARGET", target.as_str()), ("LLT_DEBUG_MODE", "true")];
+    let mut tapped = tapped(&program, &variables);
+    // What is in stdio's buffers of a pipe is written when the program has ended.
+    let output = tapped.env("LLT_TAP_INTO", "1").output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let last = said.lines().rfind(|line| line.starts_with("[liblogtap ")).expect("a last line");
+    let length = output.stdout.len();
+    assert_eq!(fs::read(&log).expect("the copy"), output.stdout);
+    let counts = format!("({length} bytes), delivered {length} bytes, lost 0 bytes");
+    assert!(last.ends_with(&counts), "{last}");
 }
 
 #[test]

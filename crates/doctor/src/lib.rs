@@ -19,6 +19,7 @@ pub mod rights;
 pub mod ring;
 pub mod running;
 pub mod settings;
+mod streams;
 pub mod tap;
 
 use std::io;

@@ -11,6 +11,7 @@ use crate::preloads::{self, Preload};
 use crate::proc::Process;
 use crate::raw::{self, RawReport};
 use crate::settings::{self, Asked};
+use crate::streams;
 use crate::tap::{self, TapReport};
 use crate::{DoctorError, Finding, text};
 
@@ -171,6 +172,9 @@ pub fn check(process: u32, ours: &[u8]) -> Result<(RunningReport, Vec<Finding>),
     }
     if process.sandboxed && state != State::NotLoaded {
         findings.push(Finding::warning("sandbox", "system calls of the process are filtered (seccomp): where a filter came after the start, no further ring is made"));
+    }
+    if !matches!(state, State::NotLoaded | State::Inert) {
+        findings.extend(streams::untapped(&process, &asked));
     }
     let tapped_files = files(&process, &asked);
     findings.extend(untapped_logs(&process, &tapped_files));

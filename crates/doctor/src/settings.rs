@@ -46,8 +46,11 @@ pub fn check(environment: &[(Vec<u8>, Vec<u8>)]) -> (Asked, Vec<Finding>) {
     for (name, value) in environment.iter().filter(|(name, _)| name.starts_with(b"LLT_")) {
         let name = text(name);
         asked.variables.push((name.clone(), text(value)));
-        has_target |= name == names::TARGET;
-        take(&mut asked, &name, value);
+        // An empty value is as none.
+        if !value.is_empty() {
+            has_target |= name == names::TARGET;
+            take(&mut asked, &name, value);
+        }
         if let Some(finding) = complaint(&name, value) {
             findings.push(finding);
         }
@@ -113,8 +116,7 @@ fn complaint(name: &str, value: &[u8]) -> Option<Finding> {
         ),
         names::TAP_FILE => {
             if value.len() <= MAX_PATTERNS
-                && let Some(relative) = pattern::split(value)
-                    .find(|path| !path.starts_with(b"/") && !path.starts_with(b"*"))
+                && let Some(relative) = pattern::split(value).find(|path| !pattern::can_match(path))
             {
                 let relative = text(relative);
                 return Some(
@@ -152,7 +154,7 @@ fn complaint(name: &str, value: &[u8]) -> Option<Finding> {
             );
         }
     };
-    (!good).then(|| {
+    (!good && !value.is_empty()).then(|| {
         let value = text(value);
         Finding::problem(
             "bad_setting",

@@ -24,6 +24,14 @@ pub fn split(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     .filter(|pattern| !pattern.is_empty())
 }
 
+/// Whether a pattern can match any path at all: paths are absolute.
+pub fn can_match(pattern: &[u8]) -> bool {
+    let stars = pattern.iter().take_while(|&&byte| byte == b'*').count();
+    let rest = &pattern[stars..];
+    // A set may hold the slash.
+    stars >= 2 || matches!(rest.first(), Some(b'/' | b'[')) || rest.starts_with(b"\\/")
+}
+
 /// Whether any pattern of a `:` list matches the path.
 pub fn any_matches(list: &[u8], path: &[u8]) -> bool {
     split(list).any(|pattern| matches(pattern, path))

@@ -121,13 +121,6 @@ impl Queue {
         head.tail.0.load(Ordering::Acquire) == head.head.0.load(Ordering::Acquire)
     }
 
-    /// Bytes that wait, as far as records are complete or not.
-    pub(super) fn waiting(&self) -> u64 {
-        let head = self.head();
-        let tail = head.tail.0.load(Ordering::Acquire);
-        head.head.0.load(Ordering::Acquire).saturating_sub(tail)
-    }
-
     /// The address of a position, and how many bytes lie there before the end.
     fn place(&self, position: u64) -> (*mut u8, u64) {
         let offset = position % self.size;

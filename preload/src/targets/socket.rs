@@ -64,11 +64,6 @@ fn queue() -> Option<Queue> {
     (!base.is_null()).then(|| unsafe { Queue::attach(base, SIZE.load(Ordering::Relaxed)) })
 }
 
-/// Bytes that wait.
-pub(super) fn waiting() -> u64 {
-    queue().map_or(0, |queue| queue.waiting())
-}
-
 /// Takes a copy of a write. Returns how many bytes of it.
 pub(super) fn copy(line: usize, parts: &[Part], length: usize) -> usize {
     let Some(queue) = queue() else { return 0 };
