@@ -3,13 +3,13 @@
 //! Logic lives in the libraries; here is only what a person sees. Nothing but this file ends the
 //! process.
 
-mod args;
+mod capture_argument;
 mod commands;
-mod configuration;
-mod failure;
-mod notes;
+mod config;
+mod error;
+mod exit;
 mod output;
-mod refusal;
+mod usage_error;
 
 use std::process::ExitCode;
 
@@ -17,22 +17,22 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _};
 use logtap_arguments::Origins;
 
-use crate::args::Cli;
-use crate::commands::Ending;
-use crate::failure::CommandError;
+use crate::commands::Cli;
+use crate::error::CommandError;
+use crate::exit::Exit;
 use crate::output::Printer;
 
 fn main() -> ExitCode {
     let mut printer = Printer::new();
     let words: Vec<_> = std::env::args_os().collect();
-    let (command, notes) = match configuration::configured(Cli::command(), &words) {
+    let (command, notes) = match config::configured(Cli::command(), &words) {
         Ok(configured) => configured,
         // Help helps with a broken configuration too.
         Err(_) if words.iter().any(|word| word == "--help" || word == "-h") => {
             (Cli::command(), Vec::new())
         }
         Err(failure) => {
-            printer.failure(&failure, refusal::wants_json(&words));
+            printer.failure(&failure, usage_error::wants_json(&words));
             return ExitCode::from(failure.exit_code());
         }
     };
@@ -47,13 +47,13 @@ fn main() -> ExitCode {
         printer.note(format_args!("logtap: {note}"));
     }
     let wants_json = cli.wants_json();
-    let outcome = commands::dispatch(cli, &mut printer);
+    let outcome = commands::run(cli, &mut printer);
     let outcome = outcome.and_then(|ending| printer.finish().map(|()| ending));
     match outcome {
-        Ok(Ending::Code(code)) => ExitCode::from(code),
-        Ok(Ending::Signal(signal)) => commands::run::repeat_death(signal),
+        Ok(Exit::Code(code)) => ExitCode::from(code),
+        Ok(Exit::Signal(signal)) => commands::run::repeat_death(signal),
         Err(failure) => {
-            let origins = Origins::find(&Cli::command(), &matches, configuration::source_of);
+            let origins = Origins::find(&Cli::command(), &matches, config::source_of);
             let hints = origins.hints(&failure.to_string());
             let failure = hints.into_iter().fold(failure, CommandError::hinted);
             printer.failure(&failure, wants_json);
@@ -73,10 +73,10 @@ fn refuse(error: &clap::Error, printer: &Printer) -> ExitCode {
         // No word at all: the help says more than an error would.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             printer.note(error.render());
-            return ExitCode::from(failure::code_of_bad_arguments(words.get(1)));
+            return ExitCode::from(error::code_of_bad_arguments(words.get(1)));
         }
-        _ => refusal::explain(error, &words, &Cli::command()),
+        _ => usage_error::explain(error, &words, &Cli::command()),
     };
-    printer.failure(&failure, refusal::wants_json(&words));
+    printer.failure(&failure, usage_error::wants_json(&words));
     ExitCode::from(failure.exit_code())
 }

@@ -4,6 +4,8 @@
 //! reaches a terminal only as it can be shown ([`logtap_units::visible`]): no command can forget that, since all that is
 //! printed goes through here. A pipe or a file gets the bytes as they are.
 
+mod stderr_writer;
+
 use std::cell::{Cell, OnceCell};
 use std::env;
 use std::fmt::Display;
@@ -12,8 +14,8 @@ use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use logtap_units::visible::{VisibleWriter, shown, shown_json, written_to};
 use serde::Serialize;
 
-use crate::failure::CommandError;
-use crate::notes::Notes;
+use self::stderr_writer::StderrWriter;
+use crate::error::CommandError;
 
 /// Whether the user wants no colours anywhere.
 pub(crate) fn wants_no_colour() -> bool {
@@ -27,7 +29,7 @@ pub(crate) struct Printer {
     /// Whether stderr is a terminal that takes nothing any more.
     is_stuck: Cell<bool>,
     /// Writes to stderr where nobody may wait for it.
-    notes: OnceCell<Notes>,
+    notes: OnceCell<StderrWriter>,
 }
 
 impl Printer {
@@ -106,7 +108,7 @@ impl Printer {
         if self.notes.get().is_some() {
             return;
         }
-        match Notes::to_stderr() {
+        match StderrWriter::start() {
             Ok(notes) => drop(self.notes.set(notes)),
             Err(error) => {
                 self.note(format_args!(

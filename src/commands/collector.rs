@@ -3,13 +3,13 @@
 use logtap_collector::CollectorError;
 use logtap_collector::command::{self, CollectorArgs};
 
-use crate::commands::Ending;
-use crate::failure::{CommandError, Kind};
+use crate::error::{CommandError, Kind};
+use crate::exit::Exit;
 
-pub(crate) fn run(args: &CollectorArgs) -> Result<Ending, CommandError> {
+pub(crate) fn run(args: &CollectorArgs) -> Result<Exit, CommandError> {
     command::log_to_stderr();
     command::run(args).map_err(failed)?;
-    Ok(Ending::OK)
+    Ok(Exit::OK)
 }
 
 /// The same as a failure of ours.

@@ -1,11 +1,9 @@
 //! `logtap completion`: a script that completes logtap's words in a shell.
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::args::Cli;
-use crate::commands::Ending;
-use crate::failure::CommandError;
+use crate::error::CommandError;
+use crate::exit::Exit;
 use crate::output::Printer;
 
 /// Print a script that completes logtap's commands and options in a shell
@@ -19,16 +17,20 @@ pub(crate) struct CompletionArgs {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &CompletionArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
+/// Writes the script for this command line.
+pub(crate) fn run(
+    args: &CompletionArgs,
+    all: &clap::Command,
+    printer: &mut Printer,
+) -> Result<Exit, CommandError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut for_people(), "logtap", &mut script);
+    clap_complete::generate(args.shell, &mut for_people(all), "logtap", &mut script);
     std::io::Write::write_all(printer.answers(), &script)?;
-    Ok(Ending::OK)
+    Ok(Exit::OK)
 }
 
 /// The command line without what no person is to call: the scripts of some shells offer that too.
-fn for_people() -> clap::Command {
-    let all = Cli::command();
+fn for_people(all: &clap::Command) -> clap::Command {
     let shown = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
     let commands: Vec<_> = shown.collect();
     clap::Command::new("logtap").version(env!("CARGO_PKG_VERSION")).subcommands(commands)

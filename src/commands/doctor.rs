@@ -17,13 +17,13 @@ use logtap_program::{ProgramError, search};
 use logtap_units::show::{plural, size};
 use serde::Serialize;
 
-use crate::commands::Ending;
 use crate::commands::{place, undelivered};
-use crate::failure::{CommandError, Kind};
+use crate::error::{CommandError, Kind};
+use crate::exit::Exit;
 use crate::output::Printer;
 
 /// The exit code where a problem was found.
-const FINDINGS: Ending = Ending::Code(6);
+const FINDINGS: Exit = Exit::Code(6);
 /// Rings that are shown to a person.
 const SHOWN_RINGS: usize = 6;
 /// Programs that are.
@@ -62,7 +62,7 @@ fn process_number(text: &str) -> Result<u32, String> {
     }
 }
 
-pub(crate) fn run(args: &DoctorArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
+pub(crate) fn run(args: &DoctorArgs, printer: &mut Printer) -> Result<Exit, CommandError> {
     let report = match (&args.subject, args.pid) {
         (_, Some(process)) => of_process(process)?,
         (Some(subject), None) => of_subject(subject)?,
@@ -87,7 +87,7 @@ pub(crate) fn run(args: &DoctorArgs, printer: &mut Printer) -> Result<Ending, Co
             printer.line(line)?;
         }
     }
-    Ok(if report.healthy { Ending::OK } else { FINDINGS })
+    Ok(if report.healthy { Exit::OK } else { FINDINGS })
 }
 
 /// The whole answer.

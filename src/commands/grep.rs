@@ -2,18 +2,15 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use clap::ValueEnum;
-use logtap_analysis::{
-    Filter, GrepError, GrepOptions, LabelMatcher, Line, Timestamp, damage, grep,
-};
+use logtap_analysis::{GrepError, GrepOptions, Line, damage, grep};
 use logtap_units::show::plural;
 use logtap_units::visible::{last_state, shown};
 
-use super::chosen_capture;
-use crate::commands::Ending;
-use crate::failure::{CommandError, Kind};
+use crate::capture_argument::{self, CaptureArgs, FilterArgs};
+use crate::error::{CommandError, Kind};
+use crate::exit::Exit;
 use crate::output::Printer;
 
 /// Print the lines whose message, or a value of whose labels, matches a pattern
@@ -29,21 +26,13 @@ with it and are counted. No match is no failure.")]
 pub(crate) struct GrepArgs {
     /// The regular expression
     pattern: String,
-    /// The capture [default: the newest one here]
-    dir: Option<PathBuf>,
-    /// Take upper and lower case as the same
+    #[command(flatten)]
+    capture: CaptureArgs,
+    /// Search case-insensitively
     #[arg(short, long)]
     ignore_case: bool,
-    /// Only lines with this label, also NAME!=VALUE, NAME=~REGEX and NAME!~REGEX; all must hold, of several values of one
-    /// name one
-    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',', value_parser = LabelMatcher::parse)]
-    label: Vec<LabelMatcher>,
-    /// Only lines from this time on, as 2026-01-15T10:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    from: Option<Timestamp>,
-    /// Only lines up to this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    to: Option<Timestamp>,
+    #[command(flatten)]
+    filter: FilterArgs,
     /// Leave out lines that continue one which matches, such as its stack trace
     #[arg(long)]
     no_continuation: bool,
@@ -70,18 +59,13 @@ enum Format {
     Text,
 }
 
-pub(crate) fn run(args: &GrepArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
-    if let (Some(from), Some(to)) = (args.from, args.to)
-        && from > to
-    {
-        let text = format!("`--from {from}` is after `--to {to}`, so no line can match");
-        return Err(CommandError::new(Kind::Arguments, text).hinted("swap the two"));
-    }
-    let directory = chosen_capture::choose(args.dir.as_deref())?;
+pub(crate) fn run(args: &GrepArgs, printer: &mut Printer) -> Result<Exit, CommandError> {
+    let filter = args.filter.filter()?;
+    let directory = args.capture.directory()?;
     let options = GrepOptions {
         pattern: args.pattern.clone(),
         ignore_case: args.ignore_case,
-        filter: Filter { from: args.from, to: args.to, labels: args.label.clone() },
+        filter,
         without_continuation: args.no_continuation,
         count_only: args.count,
         threads: None,
@@ -135,7 +119,7 @@ pub(crate) fn run(args: &GrepArgs, printer: &mut Printer) -> Result<Ending, Comm
         return Err(CommandError::new(Kind::Internal, text)
             .hinted("all other lines were searched; of a damaged file those before the damage"));
     }
-    Ok(Ending::OK)
+    Ok(Exit::OK)
 }
 
 /// A line of the capture with its exact bytes, on a terminal too as far as they do nothing to it.
@@ -200,12 +184,8 @@ fn failed(error: GrepError) -> CommandError {
     match error {
         GrepError::Pattern { .. } => CommandError::new(Kind::Arguments, error)
             .hinted("a backslash takes a character as it is: `\\(`, `\\.`, `\\[`"),
-        GrepError::Capture(error) => chosen_capture::unreadable(error),
+        GrepError::Capture(error) => capture_argument::unreadable(error),
     }
-}
-
-fn time(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse(text).ok_or_else(|| "a time is written as 2026-01-15T10:00:00Z".to_owned())
 }
 
 #[cfg(test)]
@@ -238,10 +218,5 @@ mod tests {
         assert_eq!(shown_as(Look::LastState, line), format!("{head}\x1b[K99%\n"));
         let visible = "10:19:59.000 [a\u{241b}[2J] 99%\n";
         assert_eq!(shown_as(Look::Visible, line), visible);
-    }
-
-    #[test]
-    fn a_time_is_checked() {
-        assert!(time("10:00").is_err());
     }
 }

@@ -4,11 +4,11 @@ use std::io::Write as _;
 
 use logtap_injector::InjectArgs;
 
-use crate::commands::Ending;
-use crate::failure::{CommandError, Kind};
+use crate::error::{CommandError, Kind};
+use crate::exit::Exit;
 use crate::output::Printer;
 
-pub(crate) fn run(args: &InjectArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
+pub(crate) fn run(args: &InjectArgs, printer: &mut Printer) -> Result<Exit, CommandError> {
     let path = logtap_injector::inject(args).map_err(|error| {
         let (kind, remedy) = (Kind::of_exit_code(error.exit_code()), error.remedy());
         CommandError::new(kind, error).hinted(remedy)
@@ -16,5 +16,5 @@ pub(crate) fn run(args: &InjectArgs, printer: &mut Printer) -> Result<Ending, Co
     let answers = printer.answers();
     answers.write_all(path.as_os_str().as_encoded_bytes())?;
     answers.write_all(b"\n")?;
-    Ok(Ending::OK)
+    Ok(Exit::OK)
 }

@@ -1,14 +1,13 @@
 //! `logtap inspect`: what a capture holds, at a glance.
 
-use std::path::PathBuf;
-
 use logtap_analysis::{Bucket, InspectReport, LabelValue, Timestamp, inspect};
 use logtap_units::show::{plural, size};
 
 use super::run::keep::command;
-use super::{chosen_capture, undelivered};
-use crate::commands::Ending;
-use crate::failure::CommandError;
+use super::undelivered;
+use crate::capture_argument::{self, CaptureArgs};
+use crate::error::CommandError;
+use crate::exit::Exit;
 use crate::output::Printer;
 
 /// Values of a label that are shown.
@@ -23,8 +22,8 @@ const GLYPHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█
   logtap inspect                 the newest capture in this directory
   logtap inspect ./capture --json")]
 pub(crate) struct InspectArgs {
-    /// The capture [default: the newest one here]
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    capture: CaptureArgs,
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -33,9 +32,9 @@ pub(crate) struct InspectArgs {
     raw: bool,
 }
 
-pub(crate) fn run(args: &InspectArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
-    let directory = chosen_capture::choose(args.dir.as_deref())?;
-    let report = inspect(&directory, None).map_err(chosen_capture::unreadable)?;
+pub(crate) fn run(args: &InspectArgs, printer: &mut Printer) -> Result<Exit, CommandError> {
+    let directory = args.capture.directory()?;
+    let report = inspect(&directory, None).map_err(capture_argument::unreadable)?;
     if args.json {
         printer.json(&report)?;
     } else {
@@ -55,7 +54,7 @@ pub(crate) fn run(args: &InspectArgs, printer: &mut Printer) -> Result<Ending, C
     for damage in &report.damaged {
         printer.note(format_args!("warning: {damage}"));
     }
-    Ok(Ending::OK)
+    Ok(Exit::OK)
 }
 
 fn text(report: &InspectReport) -> Vec<String> {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use logtap_embedded::InstallError;
 
-use crate::commands::Ending;
 use crate::commands::place;
-use crate::failure::{CommandError, Kind};
+use crate::error::{CommandError, Kind};
+use crate::exit::Exit;
 use crate::output::Printer;
 
 /// Print the path of the preload library, after putting it there
@@ -25,7 +25,7 @@ pub(crate) struct LibraryArgs {
     install: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &LibraryArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
+pub(crate) fn run(args: &LibraryArgs, printer: &mut Printer) -> Result<Exit, CommandError> {
     let path = match &args.install {
         Some(directory) => {
             // A program that changes its directory, or whose children do, finds no relative path.
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &LibraryArgs, printer: &mut Printer) -> Result<Ending, C
         None => install_for_this_user()?,
     };
     printer.line(path.display())?;
-    Ok(Ending::OK)
+    Ok(Exit::OK)
 }
 
 fn install(directory: &Path) -> Result<PathBuf, CommandError> {

@@ -28,8 +28,8 @@ use super::run::receiver::{no_address, refused};
 use super::run::{CaptureSink, RedactingSink};
 use super::undelivered::{self, CAPTURE, Owner, Undelivered};
 use super::{place, redact};
-use crate::commands::Ending;
-use crate::failure::{CommandError, Kind};
+use crate::error::{CommandError, Kind};
+use crate::exit::Exit;
 use crate::output::Printer;
 
 /// How long a destination that takes nothing is asked.
@@ -80,10 +80,10 @@ struct Report {
     removed: bool,
 }
 
-pub(crate) fn run(args: &RecoverArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
+pub(crate) fn run(args: &RecoverArgs, printer: &mut Printer) -> Result<Exit, CommandError> {
     let Some(directory) = &args.directory else {
         list(args, printer)?;
-        return Ok(Ending::OK);
+        return Ok(Exit::OK);
     };
     let report = deliver(args, directory)?;
     if args.json {
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &RecoverArgs, printer: &mut Printer) -> Result<Ending, C
         printer
             .line(format_args!("{} delivered to {destination}{stays}", plural(*lines, "line")))?;
     }
-    Ok(Ending::OK)
+    Ok(Exit::OK)
 }
 
 fn list(args: &RecoverArgs, printer: &mut Printer) -> Result<(), CommandError> {

@@ -25,8 +25,9 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use self::keeping::KeepingArgs;
-use crate::commands::{Ending, redact};
-use crate::failure::{CommandError, Kind};
+use crate::commands::redact;
+use crate::error::{CommandError, Kind};
+use crate::exit::Exit;
 use crate::output::Printer;
 
 /// How often is looked whether the server still runs.
@@ -115,7 +116,7 @@ pub(crate) struct RecvArgs {
     observers: observers::ObserverArgs,
 }
 
-pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandError> {
+pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Exit, CommandError> {
     let directory = &args.keeping.dir;
     let writer = args.keeping.options()?;
     let redactor = Arc::clone(&writer.redactor);
@@ -233,7 +234,7 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Ending, CommandE
     }
     summary::tell(&store, &redactor, printer);
     outcome?;
-    Ok(Ending::OK)
+    Ok(Exit::OK)
 }
 
 fn config(args: &RecvArgs, notices_tx: mpsc::Sender<String>) -> Result<Config, CommandError> {

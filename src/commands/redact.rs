@@ -11,8 +11,8 @@ use logtap_recv::redact::{CustomError, CustomPatterns, Patterns};
 use logtap_units::show::plural;
 use serde::Serialize;
 
-use crate::commands::Ending;
-use crate::failure::{CommandError, Kind};
+use crate::error::{CommandError, Kind};
+use crate::exit::Exit;
 use crate::output::Printer;
 
 /// More changed lines than this are counted, not listed, in JSON.
@@ -93,7 +93,7 @@ struct Change {
     text: String,
 }
 
-pub(crate) fn run(args: &RedactArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
+pub(crate) fn run(args: &RedactArgs, printer: &mut Printer) -> Result<Exit, CommandError> {
     // Here everything is redacted if nothing is said, for what else should the command do?
     let redactor = match args.redaction.is_empty() {
         true => policy(Some("true"), None)?,
@@ -124,7 +124,7 @@ pub(crate) fn run(args: &RedactArgs, printer: &mut Printer) -> Result<Ending, Co
             printer.note(format_args!("  {name:<14} {count:>10}"));
         }
     }
-    Ok(Ending::OK)
+    Ok(Exit::OK)
 }
 
 fn pass(

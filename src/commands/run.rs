@@ -38,20 +38,21 @@ use self::receiver::{Closed, Opened};
 use self::settings::{Settings, Told};
 use self::spawn::Signals;
 use self::summary::{Recover, Story, Way};
+use crate::commands::processes;
 use crate::commands::undelivered::{self, Undelivered};
-use crate::commands::{Ending, processes};
-use crate::failure::CommandError;
+use crate::error::CommandError;
+use crate::exit::Exit;
 use crate::output::Printer;
 
 /// Runs the command and ends as it did.
-pub(crate) fn run(args: &RunArgs, printer: &mut Printer) -> Result<Ending, CommandError> {
+pub(crate) fn run(args: &RunArgs, printer: &mut Printer) -> Result<Exit, CommandError> {
     let settings = Settings::resolve(args).map_err(CommandError::of_run)?;
     let (ending, story) = tap(&settings).map_err(CommandError::of_run)?;
     tell(&settings, &story, printer);
     Ok(ending)
 }
 
-fn tap(settings: &Settings) -> Result<(Ending, Story), CommandError> {
+fn tap(settings: &Settings) -> Result<(Exit, Story), CommandError> {
     let target = target::find(&settings.command)?;
     // Every thread that is started from here on has these signals blocked.
     let signals = Signals::take_over().map_err(CommandError::caused)?;

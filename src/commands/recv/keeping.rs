@@ -10,7 +10,7 @@ use logtap_units::read;
 use logtap_units::show::size;
 
 use crate::commands::redact;
-use crate::failure::{CommandError, Kind};
+use crate::error::{CommandError, Kind};
 use crate::output::Printer;
 
 /// Flags about the capture.

@@ -13,7 +13,7 @@ use logtap_recv::notify::webhook::{WebhookAuth, WebhookError, WebhookOptions, We
 use logtap_recv::watch::Observers;
 use logtap_units::read;
 
-use crate::failure::{CommandError, Kind};
+use crate::error::{CommandError, Kind};
 
 /// Flags about who is told.
 #[derive(clap::Args)]

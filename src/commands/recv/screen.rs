@@ -7,7 +7,7 @@ use logtap_recv::{Handle, Store};
 use logtap_tui::{Ended, Options, Source, Statistics, Theme, TuiError};
 use signal_hook::iterator::Signals;
 
-use crate::failure::CommandError;
+use crate::error::CommandError;
 use crate::output::{Printer, wants_no_colour};
 
 /// Whether there is a terminal to show a screen on and to take keys from.

@@ -17,12 +17,12 @@ use super::spawn::{Plan, Signals, spawn};
 use super::summary::Way;
 use super::target::{Target, not_started};
 use super::wait::{Rest, linger, supervise};
-use crate::commands::Ending;
-use crate::failure::{CommandError, Kind as Failure};
+use crate::error::{CommandError, Kind as Failure};
+use crate::exit::Exit;
 
 /// How a run by detour went.
 pub(crate) struct Ran {
-    pub(crate) ending: Ending,
+    pub(crate) ending: Exit,
     pub(crate) way: Way,
     /// Streams that somebody can still write to.
     pub(crate) leftovers: Vec<Leftover>,

@@ -16,9 +16,9 @@ use super::settings::Settings;
 use super::spawn::{Plan, Signals, spawn};
 use super::target::{Target, not_started};
 use super::wait::{Rest, linger, supervise};
-use crate::commands::Ending;
 use crate::commands::processes;
-use crate::failure::CommandError;
+use crate::error::CommandError;
+use crate::exit::Exit;
 
 /// Runs the command to its end and until no ring is held, within the time to linger. With what to tell of files that could
 /// not be followed.
@@ -29,7 +29,7 @@ pub(crate) fn run(
     streams: Streams,
     ground: &Ground,
     receiver: &Receiver,
-) -> Result<(Ending, Watcher, Vec<String>), CommandError> {
+) -> Result<(Exit, Watcher, Vec<String>), CommandError> {
     let files =
         (!settings.files.is_empty()).then(|| FedFiles::new(&settings.files, receiver.opener()));
     let mut watcher = Watcher::new(&ground.library, streams);

@@ -16,7 +16,7 @@ use super::spawn::was_closed;
 use crate::commands::place::{self, Place};
 use crate::commands::processes;
 use crate::commands::undelivered::{self, OWNER, Owner, Undelivered};
-use crate::failure::{CommandError, Kind};
+use crate::error::{CommandError, Kind};
 
 /// Permissions of the tap directory: for one user, or for all that root's command may become.
 const ONE_USER: u32 = 0o700;

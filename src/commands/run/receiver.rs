@@ -15,7 +15,7 @@ use super::settings::{Destination, Settings, Told};
 use crate::commands::collector::failed;
 use crate::commands::recv::keeping::others;
 use crate::commands::undelivered::Owner;
-use crate::failure::{CommandError, Kind};
+use crate::error::{CommandError, Kind};
 use crate::output::Printer;
 
 /// How long the collector may take to hand over the last lines.

@@ -21,7 +21,7 @@ use super::summary_file::SummaryFile;
 use crate::commands::collector::failed;
 use crate::commands::redact;
 use crate::commands::undelivered::Owner;
-use crate::failure::{CommandError, Kind};
+use crate::error::{CommandError, Kind};
 
 /// How long a write to a full ring waits: longer than any sink hiccup, shorter than for ever.
 const FULL_WAIT: u32 = 10_000;

@@ -11,8 +11,8 @@ use serde::{Serialize, Serializer};
 
 use super::descendants::Unreached;
 use super::keep::{Kept, command};
-use crate::commands::Ending;
 use crate::commands::undelivered::Undelivered;
+use crate::exit::Exit;
 
 /// Streams that the form for a person names; that for programs has all.
 const MOST_SHOWN: usize = 10;
@@ -104,10 +104,10 @@ pub(crate) enum Way {
 
 impl Story {
     /// Notes how the command ended.
-    pub(crate) const fn ended(mut self, ending: Ending) -> Self {
+    pub(crate) const fn ended(mut self, ending: Exit) -> Self {
         match ending {
-            Ending::Code(code) => self.exit_code = Some(code),
-            Ending::Signal(number) => self.signal = Some(number),
+            Exit::Code(code) => self.exit_code = Some(code),
+            Exit::Signal(number) => self.signal = Some(number),
         }
         self
     }
@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn a_good_run_is_told_shortly() {
         assert_eq!(
-            story().ended(Ending::Code(0)).text(),
+            story().ended(Exit::Code(0)).text(),
             "logtap: 1,241 lines (58.6 KB) in 3.2 s, nothing lost\n\
              logtap:   stdout               1,240 lines     58.6 KB\n\
              logtap:   /var/log/app.log          1 line        10 B  by tail\n\
@@ -388,7 +388,7 @@ mod tests {
 
     #[test]
     fn the_form_for_programs_is_one_line_of_json() {
-        let text = serde_json::to_string(&story().ended(Ending::Signal(9))).unwrap();
+        let text = serde_json::to_string(&story().ended(Exit::Signal(9))).unwrap();
         assert!(!text.contains('\n'));
         for part in
             [r#""signal":9"#, r#""exit_code":null"#, r#""way":"preload""#, r#""lost_records":0"#]

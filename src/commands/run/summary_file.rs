@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, OFlags};
 
-use crate::failure::{CommandError, Kind};
+use crate::error::{CommandError, Kind};
 
 /// How long somebody may take to open the other end of a named pipe.
 const READER_WITHIN: Duration = Duration::from_secs(10);

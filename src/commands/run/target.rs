@@ -7,7 +7,7 @@ use logtap_program::search::{self, SearchError};
 use logtap_program::{Caller, Preloadable, ProgramError, examine, raises};
 use logtap_recv::redact::Patterns;
 
-use crate::failure::{CommandError, Kind};
+use crate::error::{CommandError, Kind};
 
 /// What will be run.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
 use super::spawn::{Arrived, Signals};
-use crate::commands::Ending;
+use crate::exit::Exit;
 
 /// Time between two questions whether it is quiet.
 const STEP: Duration = Duration::from_millis(5);
@@ -22,7 +22,7 @@ pub(crate) fn supervise(
     command: Pid,
     signals: &Signals,
     mut tick: impl FnMut(bool) -> Duration,
-) -> Ending {
+) -> Exit {
     let mut resized = false;
     loop {
         if let Some(ending) = reap(command) {
@@ -69,7 +69,7 @@ fn asks_to_end(arrived: Arrived) -> bool {
     [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP].contains(&arrived.number)
 }
 
-fn reap(command: Pid) -> Option<Ending> {
+fn reap(command: Pid) -> Option<Exit> {
     let options = WaitOptions::NOHANG | WaitOptions::UNTRACED;
     while let Ok(Some((pid, status))) = rustix::process::waitpid(None, options) {
         if pid != command {
@@ -85,11 +85,11 @@ fn reap(command: Pid) -> Option<Ending> {
     None
 }
 
-fn ending(status: WaitStatus) -> Option<Ending> {
+fn ending(status: WaitStatus) -> Option<Exit> {
     if let Some(signal) = status.terminating_signal() {
-        return Some(Ending::Signal(signal));
+        return Some(Exit::Signal(signal));
     }
-    status.exit_status().map(|code| Ending::Code(u8::try_from(code & 0xff).unwrap_or(u8::MAX)))
+    status.exit_status().map(|code| Exit::Code(u8::try_from(code & 0xff).unwrap_or(u8::MAX)))
 }
 
 /// Ctrl-Z and the like. Not SIGSTOP: who stops the command by hand does not mean the collector, and

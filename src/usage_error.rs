@@ -6,8 +6,8 @@ use std::ffi::OsString;
 
 use logtap_arguments::Mistake;
 
-use crate::configuration;
-use crate::failure::{CommandError, kind_of_bad_arguments};
+use crate::config;
+use crate::error::{CommandError, kind_of_bad_arguments};
 
 /// Whether failures are to be told as JSON, before the arguments are understood. What stands behind `--` is another
 /// program's.
@@ -22,7 +22,7 @@ pub(crate) fn explain(
     program: &clap::Command,
 ) -> CommandError {
     let Mistake { text, hints } =
-        logtap_arguments::explain(error, words, program, configuration::source_of);
+        logtap_arguments::explain(error, words, program, config::source_of);
     let failure = CommandError::new(kind_of_bad_arguments(words.get(1)), text);
     hints.into_iter().fold(failure, CommandError::hinted)
 }
@@ -32,7 +32,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
-    use crate::args::Cli;
+    use crate::commands::Cli;
 
     fn told(line: &str) -> String {
         let words: Vec<OsString> = line.split(' ').map(Into::into).collect();

@@ -17,7 +17,7 @@ use std::path::Path;
 use clap::parser::ValueSource;
 use serde_json::Value;
 
-use crate::failure::{CommandError, Kind};
+use crate::error::{CommandError, Kind};
 
 /// Key in the files, the command it is for, and that command's argument.
 const KEYS: [(&str, &str, &str); 7] = [
@@ -207,7 +207,7 @@ fn with_defaults(command: clap::Command, values: &BTreeMap<&str, Values>) -> cla
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::Cli;
+    use crate::commands::Cli;
     use clap::CommandFactory as _;
     use std::path::PathBuf;
 

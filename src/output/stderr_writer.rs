@@ -24,7 +24,7 @@ const LONG_PATIENCE: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(50);
 
 /// Where notes are handed over. Its drop waits until they are written, or cannot be.
-pub(crate) struct Notes {
+pub(crate) struct StderrWriter {
     /// whoever notes --notes--> the thread that writes
     notes_tx: Option<SyncSender<Note>>,
     /// Nothing comes: it is closed when all is written.
@@ -46,13 +46,13 @@ struct Progress {
     written: AtomicU64,
 }
 
-impl Notes {
+impl StderrWriter {
     /// Writes notes to stderr from now on.
-    pub(crate) fn to_stderr() -> io::Result<Self> {
-        Self::start(io::stderr(), stderr_is_open)
+    pub(crate) fn start() -> io::Result<Self> {
+        Self::on(io::stderr(), stderr_is_open)
     }
 
-    fn start(output: impl Write + Send + 'static, is_open: fn() -> bool) -> io::Result<Self> {
+    fn on(output: impl Write + Send + 'static, is_open: fn() -> bool) -> io::Result<Self> {
         let (notes_tx, notes_rx) = sync_channel(QUEUE);
         let (done_tx, written_rx) = sync_channel(0);
         let progress = Arc::new(Progress::default());
@@ -81,7 +81,7 @@ impl Notes {
     }
 }
 
-impl Drop for Notes {
+impl Drop for StderrWriter {
     fn drop(&mut self) {
         self.notes_tx = None;
         let mut seen = self.progress.written.load(Ordering::Relaxed);
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn what_finds_no_room_is_counted_and_told_at_its_place() {
         let (gate, entered_rx, permissions_tx) = gate();
-        let notes = Notes::start(gate, || true).expect("a thread");
+        let notes = StderrWriter::on(gate, || true).expect("a thread");
         notes.put("first\n".to_owned());
         assert_eq!(entered_rx.recv_timeout(LONG).expect("it is written"), "first\n");
         for number in 0..QUEUE + 3 {
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn an_output_that_takes_nothing_does_not_hold_up_the_end() {
         let (gate, entered_rx, permissions_tx) = gate();
-        let notes = Notes::start(gate, || false).expect("a thread");
+        let notes = StderrWriter::on(gate, || false).expect("a thread");
         notes.put("first\n".to_owned());
         notes.put("second\n".to_owned());
         assert_eq!(entered_rx.recv_timeout(LONG).expect("it is written"), "first\n");
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn a_long_note_is_cut() {
         let (gate, entered_rx, permissions_tx) = gate();
-        let notes = Notes::start(gate, || true).expect("a thread");
+        let notes = StderrWriter::on(gate, || true).expect("a thread");
         notes.put("é".repeat(MAX_BYTES));
         let text = entered_rx.recv_timeout(LONG).expect("it is written");
         assert!(text.len() <= MAX_BYTES + 4 && text.ends_with("é...\n"));

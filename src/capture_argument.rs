@@ -1,25 +1,62 @@
-//! Which capture a command means: the one that was named, or the newest one here.
+//! The arguments that commands on a capture share: which capture, and which of its lines.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use logtap_analysis::{CaptureError, Metadata, Timestamp};
+use logtap_analysis::{CaptureError, Filter, LabelMatcher, Metadata, Timestamp};
 
-use crate::failure::{CommandError, Kind};
+use crate::error::{CommandError, Kind};
 
 /// The file that makes a directory a capture.
 const METADATA: &str = "metadata.json";
 
-/// The directory that was named; else this one, if it is a capture; else the newest capture in it.
-pub(crate) fn choose(named: Option<&Path>) -> Result<PathBuf, CommandError> {
-    match named {
-        Some(directory) => Ok(directory.to_path_buf()),
-        None if Path::new(METADATA).is_file() => Ok(PathBuf::from(".")),
-        None => newest(Path::new(".")).ok_or_else(|| {
-            CommandError::new(Kind::NotFound, "there is no capture in this directory")
-                .hinted("name one, or make one: logtap run -- CMD")
-        }),
+/// Which capture.
+#[derive(clap::Args)]
+pub(crate) struct CaptureArgs {
+    /// The capture [default: the newest one here]
+    dir: Option<PathBuf>,
+}
+
+impl CaptureArgs {
+    /// The directory that was named; else this one, if it is a capture; else the newest capture in it.
+    pub(crate) fn directory(&self) -> Result<PathBuf, CommandError> {
+        match &self.dir {
+            Some(directory) => Ok(directory.clone()),
+            None if Path::new(METADATA).is_file() => Ok(PathBuf::from(".")),
+            None => newest(Path::new(".")).ok_or_else(|| {
+                CommandError::new(Kind::NotFound, "there is no capture in this directory")
+                    .hinted("name one, or make one: logtap run -- CMD")
+            }),
+        }
+    }
+}
+
+/// Which lines.
+#[derive(clap::Args)]
+pub(crate) struct FilterArgs {
+    /// Only lines with this label; also NAME!=VALUE, NAME=~REGEX and NAME!~REGEX. Conditions on several labels must all
+    /// hold; of several values of one label, one must
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',', value_parser = LabelMatcher::parse)]
+    label: Vec<LabelMatcher>,
+    /// Only lines from this time on, such as 2026-01-15T10:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<Timestamp>,
+    /// Only lines up to this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<Timestamp>,
+}
+
+impl FilterArgs {
+    /// The filter that they make. Refuses a period that ends before it begins.
+    pub(crate) fn filter(&self) -> Result<Filter, CommandError> {
+        if let (Some(from), Some(to)) = (self.from, self.to)
+            && from > to
+        {
+            let text = format!("`--from {from}` is after `--to {to}`, so no line can match");
+            return Err(CommandError::new(Kind::Arguments, text).hinted("swap the two"));
+        }
+        Ok(Filter { from: self.from, to: self.to, labels: self.label.clone() })
     }
 }
 
@@ -59,6 +96,10 @@ pub(crate) fn unreadable(error: CaptureError) -> CommandError {
     }
 }
 
+fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).ok_or_else(|| "a time is written as 2026-01-15T10:00:00Z".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +121,10 @@ mod tests {
         assert_eq!(newest(parent.path()), Some(parent.path().join("new")));
         capture("newer", "2025-01-01T00:00:00Z");
         assert_eq!(newest(parent.path()), Some(parent.path().join("newer")));
+    }
+
+    #[test]
+    fn a_time_is_checked() {
+        assert!(time("10:00").is_err());
     }
 }
