@@ -28,6 +28,13 @@ typedef uint64_t LOGTAP_AtomicU64;
 // Default of [`ControlPage::ring_cap`]: bytes that all rings of a directory may take together.
 #define LOGTAP_DEFAULT_RING_CAP (64 << 20)
 
+// Most records that one counter can hold. Each takes a write of its own on a cache line that all writers share: at
+// 100 million a second this takes a month, and what is in memory does not outlive the machine's start.
+#define LOGTAP_MOST_RECORDS 281474976710656
+
+// Most bytes that one counter can hold: an exabyte.
+#define LOGTAP_MOST_BYTES 1152921504606846976
+
 // First eight bytes of a frame.
 #define LOGTAP_FRAME_MAGIC 3550648920095289196
 

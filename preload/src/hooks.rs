@@ -30,6 +30,7 @@ mod calls;
 mod copying;
 mod descriptors;
 mod ending;
+mod environments;
 mod foreign;
 mod formatted;
 mod mapping;

@@ -3,9 +3,9 @@
 
 /// Most records that one counter can hold. Each takes a write of its own on a cache line that all writers share: at
 /// 100 million a second this takes a month, and what is in memory does not outlive the machine's start.
-pub const MOST_RECORDS: u64 = 1 << 48;
+pub const MOST_RECORDS: u64 = 0x1_0000_0000_0000;
 /// Most bytes that one counter can hold: an exabyte.
-pub const MOST_BYTES: u64 = 1 << 60;
+pub const MOST_BYTES: u64 = 0x1000_0000_0000_0000;
 
 /// Whether a pair of counters can be true.
 pub const fn can_be_true(records: u64, bytes: u64) -> bool {

@@ -10,9 +10,9 @@
 //! This file may use `unsafe`: it walks environment blocks, and makes a copy of one that lives as long as the call.
 #![expect(unsafe_code, reason = "walks and copies environment blocks")]
 
-use core::{ptr, slice};
+use core::ptr;
 
-use super::programs::{LONGEST, Strings, own_environment, preloads};
+use super::environments::{self, LONGEST, Strings, entries, names_library, preloads};
 use crate::environment::c_string;
 use crate::state;
 use crate::syscall::{self, AT_FDCWD, CPath, O_NONBLOCK, O_RDONLY, S_IFREG};
@@ -69,7 +69,8 @@ fn is_foreign(name: &[u8], named: Named) -> bool {
         return file_is_foreign(name) == Some(true);
     }
     // SAFETY: libc's own environment.
-    let path = unsafe { value_in(own_environment(), b"PATH=") }.unwrap_or(DEFAULT_PATH);
+    let path =
+        unsafe { environments::value(environments::own(), b"PATH=") }.unwrap_or(DEFAULT_PATH);
     path.split(|byte| *byte == b':')
         .find_map(|directory| {
             let mut file = Text::<LONGEST>::new();
@@ -128,33 +129,6 @@ fn read_head(file: &[u8], head: &mut [u8; HEAD]) -> Option<usize> {
     syscall::read_some(&descriptor, head).ok()
 }
 
-/// The value of a variable in an environment, as much of it as is looked at.
-///
-/// # Safety
-///
-/// `environment` is null or an environment block.
-unsafe fn value_in<'a>(environment: Strings, name: &[u8]) -> Option<&'a [u8]> {
-    // SAFETY: the caller's promise.
-    unsafe { entries(environment) }.iter().find_map(|entry| {
-        // SAFETY: an entry of the block.
-        unsafe { c_string(*entry, LONGEST) }.strip_prefix(name)
-    })
-}
-
-/// The entries of an environment.
-unsafe fn entries<'a>(environment: Strings) -> &'a [*const u8] {
-    if environment.is_null() {
-        return &[];
-    }
-    let mut count = 0;
-    // SAFETY: the block ends with a null pointer.
-    while !unsafe { *environment.add(count) }.is_null() {
-        count += 1;
-    }
-    // SAFETY: just walked.
-    unsafe { slice::from_raw_parts(environment, count) }
-}
-
 /// Runs the call with a copy of the environment in which this library is not preloaded; with the environment itself
 /// where it has too many entries.
 #[cold]
@@ -196,13 +170,13 @@ fn copied<const N: usize, R>(entries: &[*const u8], call: impl FnOnce(Strings) -
 
 /// Writes the variable with the libraries of the list that are not this one; false where all stay.
 fn write_others<const N: usize>(list: &[u8], out: &mut Text<N>) -> bool {
-    let is_ours = |name: &[u8]| name.windows(9).any(|window| window == b"liblogtap");
     let names = || list.split(|byte| matches!(byte, b':' | b' '));
-    if !names().any(is_ours) {
+    if !names().any(names_library) {
         return false;
     }
     out.push(VARIABLE);
-    for (index, name) in names().filter(|name| !name.is_empty() && !is_ours(name)).enumerate() {
+    for (index, name) in names().filter(|name| !name.is_empty() && !names_library(name)).enumerate()
+    {
         if index > 0 {
             out.push(b":");
         }
@@ -215,11 +189,11 @@ fn write_others<const N: usize>(list: &[u8], out: &mut Text<N>) -> bool {
 mod tests {
     use super::*;
 
-    fn rewritten(entries: &[&core::ffi::CStr]) -> Vec<String> {
-        let pointers: Vec<*const u8> = entries.iter().map(|entry| entry.as_ptr().cast()).collect();
+    fn rewritten(block: &[&core::ffi::CStr]) -> Vec<String> {
+        let pointers: Vec<*const u8> = block.iter().map(|entry| entry.as_ptr().cast()).collect();
         copied::<128, _>(&pointers, |copy| {
             // SAFETY: just made, and ends with a null pointer.
-            let entries = unsafe { super::entries(copy) };
+            let entries = unsafe { entries(copy) };
             let text = |entry: &*const u8| {
                 // SAFETY: an entry of it.
                 String::from_utf8_lossy(unsafe { c_string(*entry, LONGEST) }).into_owned()

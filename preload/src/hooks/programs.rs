@@ -12,16 +12,12 @@ use core::ffi::c_void;
 
 use logtap_wire::record::Note;
 
+use super::environments::{self, LONGEST, Strings, preloads};
 use super::foreign::{self, Named};
 use super::{answer, original};
 use crate::environment::c_string;
 use crate::syscall::{number, raw};
-use crate::{original, rings, state, tap, targets};
-
-pub(super) type Strings = *const *const u8;
-
-/// Longest program name that is noted, and longest variable that is looked at.
-pub(super) const LONGEST: usize = 1024;
+use crate::{rings, state, tap, targets};
 
 /// Notes the start of a program. `environment` is null where it is not known.
 ///
@@ -42,36 +38,6 @@ pub(super) unsafe fn note(path: *const u8, environment: Strings) {
         Note::ExecWithoutPreload
     };
     tap::note(kind, path);
-}
-
-/// Whether an environment preloads this library.
-///
-/// # Safety
-///
-/// It is an environment block.
-pub(super) unsafe fn preloads(environment: Strings) -> bool {
-    let mut entry = environment;
-    loop {
-        // SAFETY: the block ends with a null pointer.
-        let string = unsafe { *entry };
-        if string.is_null() {
-            return false;
-        }
-        // SAFETY: a C string.
-        let variable = unsafe { c_string(string, LONGEST) };
-        if let Some(value) = variable.strip_prefix(b"LD_PRELOAD=") {
-            return value.windows(9).any(|window| window == b"liblogtap");
-        }
-        // SAFETY: not the last entry.
-        entry = unsafe { entry.add(1) };
-    }
-}
-
-/// The environment that the exec functions without an argument for it pass on.
-pub(super) fn own_environment() -> Strings {
-    let address = original::global(b"environ").unwrap_or(0) as *const Strings;
-    // SAFETY: libc's environ is a pointer to the environment block.
-    if address.is_null() { core::ptr::null() } else { unsafe { *address } }
 }
 
 #[cfg_attr(panic = "abort", unsafe(no_mangle))]
@@ -98,7 +64,7 @@ macro_rules! executing {
         #[cfg_attr(panic = "abort", unsafe(no_mangle))]
         unsafe extern "C" fn $name(path: *const u8, arguments: Strings) -> i32 {
             targets::flush();
-            let own = own_environment();
+            let own = environments::own();
             // SAFETY: the caller's arguments, here and below.
             unsafe { note(path, own) };
             let next = original!($name: unsafe extern "C" fn(*const u8, Strings) -> i32);
@@ -165,8 +131,8 @@ spawning!(posix_spawn Path, posix_spawnp Searched);
 unsafe extern "C" fn before_execl(path: *const u8, which: u32) -> usize {
     use crate::original::Original;
     let (original, environment) = match which {
-        0 => (Original::execl, own_environment()),
-        1 => (Original::execlp, own_environment()),
+        0 => (Original::execl, environments::own()),
+        1 => (Original::execlp, environments::own()),
         // Its environment comes last among its arguments: not looked at.
         _ => (Original::execle, core::ptr::null()),
     };
