@@ -139,7 +139,7 @@ unsafe extern "C" fn before_execl(path: *const u8, which: u32) -> usize {
     targets::flush();
     // SAFETY: the caller's arguments.
     unsafe { note(path, environment) };
-    original::address(original)
+    crate::original::address(original)
 }
 
 #[cfg(all(panic = "abort", target_arch = "x86_64"))]
