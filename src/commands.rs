@@ -13,6 +13,7 @@ pub(crate) mod recover;
 pub(crate) mod recv;
 pub(crate) mod redact;
 pub(crate) mod run;
+mod run_directories;
 mod undelivered;
 
 use clap::{CommandFactory as _, Parser, Subcommand};

@@ -5,6 +5,8 @@
 /// The machinery: fresh directories, programs on the machine, running, reading captures, comparing.
 mod support;
 
+/// No files import each other in a circle.
+mod circles;
 /// What the documents name is there, and what is there is named.
 mod documents;
 /// Every file under `tests/` is part of this binary.

@@ -15,7 +15,8 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::{environment, files, state, streams, syscall};
+use crate::streams::{Stream, is_stderr_copy, set_stderr_copy, stderr_copies};
+use crate::{control, environment, files, identity, state, streams, syscall};
 
 /// Descriptors share words above this number.
 const WORDS: usize = 8192;
@@ -34,18 +35,7 @@ const SUPPRESS: u64 = 1 << 28;
 const GENERATION: u64 = 1 << 32;
 
 static CLASSES: [AtomicU64; WORDS] = [const { AtomicU64::new(0) }; WORDS];
-/// Which descriptors are duplicates of standard error. Asked only where stdout and stderr are one object.
-static STDERR_COPIES: [AtomicU64; WORDS / 64] = [const { AtomicU64::new(0) }; WORDS / 64];
 static LOCAL_EPOCH: AtomicU32 = AtomicU32::new(0);
-
-/// A stream that is tapped.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stream {
-    Stdout,
-    Stderr,
-    /// An entry of the file table.
-    File(u16),
-}
 
 /// What a tapped descriptor is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,7 +59,7 @@ fn is_of(word: u64, descriptor: i32) -> bool {
 
 #[inline(always)]
 fn epoch() -> u64 {
-    let collector = match state::control() {
+    let collector = match control::page() {
         Some(control) => control.collector.epoch.load(Ordering::Relaxed),
         None => 0,
     };
@@ -128,7 +118,7 @@ fn look(descriptor: i32) -> Option<Class> {
         let known = word.load(Ordering::Relaxed);
         return if is_of(known, descriptor) { unpack(known) } else { None };
     }
-    if !state::has_own_memory() {
+    if !identity::has_own_memory() {
         // What a child of vfork learns of its descriptors is not true of its parent's.
         return examine(descriptor, None);
     }
@@ -214,14 +204,8 @@ pub(crate) fn closing(descriptor: i32) {
 
 /// The same for a range of descriptors, both ends included.
 pub(crate) fn closing_range(first: u32, last: u32) {
-    for (index, word) in STDERR_COPIES.iter().enumerate() {
-        if word.load(Ordering::Relaxed) == 0 {
-            continue;
-        }
-        let start = index as u32 * 64;
-        for descriptor in (start..start + 64).filter(|number| (first..=last).contains(number)) {
-            no_copy(descriptor as i32);
-        }
+    for descriptor in stderr_copies().filter(|&number| (first..=last).contains(&(number as u32))) {
+        no_copy(descriptor);
     }
     forget_range(first, last);
 }
@@ -232,7 +216,7 @@ fn no_copy(descriptor: i32) {
         return;
     }
     // As in `copied`.
-    if state::is_active() && state::may_call() && state::has_own_memory() {
+    if state::is_active() && state::may_call() && identity::has_own_memory() {
         set_stderr_copy(descriptor, false);
     }
 }
@@ -249,25 +233,9 @@ pub(crate) fn copied(original: i32, copy: i32) {
     if copy < 0 || !state::is_active() || !streams::are_one() || !state::may_call() {
         return;
     }
-    if state::has_own_memory() {
+    if identity::has_own_memory() {
         set_stderr_copy(copy, is_stderr_copy(original));
     }
-}
-
-fn set_stderr_copy(descriptor: i32, is_copy: bool) {
-    let Some(word) = STDERR_COPIES.get(descriptor as usize / 64) else { return };
-    let bit = 1 << (descriptor % 64);
-    if is_copy {
-        word.fetch_or(bit, Ordering::Relaxed);
-    } else {
-        word.fetch_and(!bit, Ordering::Relaxed);
-    }
-}
-
-/// Whether a descriptor is standard error by its origin: number 2 unless something else was put there.
-pub(crate) fn is_stderr_copy(descriptor: i32) -> bool {
-    let Some(word) = STDERR_COPIES.get((descriptor.max(0)) as usize / 64) else { return false };
-    word.load(Ordering::Relaxed) >> (descriptor % 64) & 1 != 0
 }
 
 /// Marks descriptor 2 as what the process was started with.

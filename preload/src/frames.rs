@@ -11,13 +11,13 @@ use logtap_wire::record::{FLAG_MORE, RecordHeader};
 use logtap_wire::ring::StreamKind;
 use logtap_wire::ring::writer::Write;
 
-use crate::descriptors::Stream;
-use crate::{directory, environment, files, rings, state, syscall};
+use crate::streams::Stream;
+use crate::{control, directory, environment, files, namespace, state, syscall};
 
 /// Sends a write as frames. What could not be sent is counted in the control page.
 #[cold]
 pub(crate) fn send(stream: Stream, write: &Write<'_>) {
-    let (Some(control), Some(settings)) = (state::control(), environment::get()) else { return };
+    let (Some(control), Some(settings)) = (control::page(), environment::get()) else { return };
     let lost = |records, bytes| {
         control.totals.lost_records.fetch_add(records, Ordering::Relaxed);
         control.totals.lost_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -32,7 +32,7 @@ pub(crate) fn send(stream: Stream, write: &Write<'_>) {
         Stream::Stderr => (StreamKind::Stderr, &[][..]),
         Stream::File(index) => (StreamKind::File, files::path(index)),
     };
-    let pid_namespace = rings::pid_namespace();
+    let pid_namespace = namespace::of_pids();
     let ticket = control.ticket.next.fetch_add(1, Ordering::Relaxed);
     let mut left = write.length;
     let mut fragment = 0;

@@ -6,14 +6,17 @@
 //! thread is held; whatever does not work leaves the library inert. No tap is better than a hurt application.
 //!
 //! ```text
+//!  start                  the constructor
 //!  hooks/*   stdio/*      what the application calls; C edges only
 //!      └──┬─────┘
-//!       tap               the one road from a hook to a ring, and what happens when it is full; targets: to a
-//!    │                    socket or a file instead
-//!    ┌────┼────────┐
-//!  descriptors   rings    what a descriptor is (cached, invalidated)      the process's ring files
+//!       tap               the one road from a hook to a ring, and what happens when it is full (patience, frames);
+//!    ┌────┼────────┐      targets: to a socket or a file instead
+//!  descriptors  files     what a descriptor is (cached, invalidated), by what the streams are
 //!    └────┬────────┘
-//!  state, clock, elf, linker, original, syscall      no libc below this line either
+//!      identity           which process this is
+//!       rings             the process's ring files
+//!  state, control, environment, namespace, clock, auxiliary_vector, linker, elf, original, syscall
+//!                         no libc below this line either; no two files import each other in a circle
 //! ```
 //!
 //! # What the kernel is asked
@@ -49,7 +52,9 @@
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!("liblogtap.so is written for x86_64 and aarch64");
 
+mod auxiliary_vector;
 mod clock;
+mod control;
 mod descriptors;
 mod directory;
 mod elf;
@@ -57,7 +62,9 @@ mod environment;
 mod files;
 mod frames;
 mod hooks;
+mod identity;
 mod linker;
+mod namespace;
 mod original;
 mod patience;
 mod rings;

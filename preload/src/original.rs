@@ -5,6 +5,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use crate::auxiliary_vector;
 use crate::elf::{Name, Object, Objects};
 
 macro_rules! symbols {
@@ -127,7 +128,7 @@ fn behind() -> Option<impl Iterator<Item = Object>> {
 #[cold]
 pub(crate) fn find() {
     if !SEARCHED.load(Ordering::Acquire) {
-        crate::start::read_auxiliary_vector();
+        set_list(auxiliary_vector::read());
         SEARCHED.store(true, Ordering::Release);
     }
     let Some(behind) = behind() else { return };

@@ -5,13 +5,13 @@
 //! directory waits again until there was room once more. The program pauses once, and does not crawl. What is not waited for is counted
 //! by the caller.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use logtap_wire::control::ControlPage;
 use logtap_wire::ring::LEASE_NANOSECONDS;
 use logtap_wire::settings::OnFull;
 
-use crate::{clock, state, syscall};
+use crate::{clock, control, state, syscall};
 
 /// First pause between two attempts, and the longest, in nanoseconds.
 const FIRST_PAUSE: u64 = 20_000;
@@ -19,10 +19,29 @@ const LONGEST_PAUSE: u64 = 1_000_000;
 /// Waits that ran out count together until they were so long, in nanoseconds: short ones say little of the sink.
 const TELLING: u64 = 2_000_000_000;
 
+/// 0: drop; else milliseconds + 1.
+static ON_FULL: AtomicU32 = AtomicU32::new(0);
 // Not exact with several threads, and need not be.
 /// How long the waits of this process were that ran out, in nanoseconds, and while the collector's word was which.
 static WAITED: AtomicU64 = AtomicU64::new(0);
 static WHILE: AtomicU64 = AtomicU64::new(0);
+
+/// Sets what a write does that finds no room. Called once at start.
+pub(crate) fn set_on_full(on_full: OnFull) {
+    let word = match on_full {
+        OnFull::Drop => 0,
+        OnFull::Wait(milliseconds) => milliseconds.saturating_add(1),
+    };
+    ON_FULL.store(word, Ordering::Relaxed);
+}
+
+/// What a write does that finds no room.
+pub(crate) fn on_full() -> OnFull {
+    match ON_FULL.load(Ordering::Relaxed) {
+        0 => OnFull::Drop,
+        word => OnFull::Wait(word - 1),
+    }
+}
 
 /// Tries until it works, or the patience that the user asked for ends, or nobody is there to make room.
 /// The closure says `Err(true)` where trying again may help.
@@ -32,8 +51,8 @@ pub(crate) fn with_patience(mut attempt: impl FnMut() -> Result<(), bool>) -> bo
         Err(false) => return false,
         Err(true) => {}
     }
-    let OnFull::Wait(milliseconds) = state::on_full() else { return false };
-    let Some(control) = state::control() else { return false };
+    let OnFull::Wait(milliseconds) = on_full() else { return false };
+    let Some(control) = control::page() else { return false };
     let room = control.collector.made_room.load(Ordering::Relaxed);
     let patience = u64::from(milliseconds) * 1_000_000;
     let mut left = patience;

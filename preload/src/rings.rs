@@ -18,7 +18,7 @@ use crate::syscall::{
     O_RDWR, OrIgnore as _,
 };
 use crate::text::Text;
-use crate::{clock, directory, start, state};
+use crate::{auxiliary_vector, clock, control, directory, namespace, state};
 
 /// Rings that one process makes over its life.
 const MAX_RINGS: u32 = 16;
@@ -37,6 +37,9 @@ static MADE: AtomicU32 = AtomicU32::new(0);
 /// Set before each try; a maker that has not come back by then was thrown out of here by a fault.
 static RETRY_AT: AtomicU64 = AtomicU64::new(0);
 
+/// `COVERAGE_*` and `SEEN_*` bits, copied into every ring.
+static COVERAGE: AtomicU32 = AtomicU32::new(0);
+
 const FULL: usize = 1;
 
 /// When a ring is made.
@@ -46,6 +49,15 @@ enum Moment {
     Start { namespace: u64 },
     /// While the application runs.
     Later,
+}
+
+/// Who makes a ring.
+#[derive(Clone, Copy)]
+pub(crate) struct Maker {
+    /// The process, as it knows itself.
+    pub(crate) process: u32,
+    /// Whether it is no child of vfork. May ask the kernel.
+    pub(crate) has_own_memory: fn() -> bool,
 }
 
 /// The ring in use.
@@ -68,16 +80,25 @@ fn ring_at(tagged: usize) -> Option<Ring> {
     Some(unsafe { Ring::attach((tagged & !FULL) as *mut u8, geometry) })
 }
 
+/// Adds coverage bits, also to the ring that is in use.
+pub(crate) fn add_coverage(bits: u32) {
+    COVERAGE.fetch_or(bits, Ordering::Relaxed);
+    if let Some(ring) = current() {
+        ring.header().coverage.fetch_or(bits, Ordering::Relaxed);
+    }
+}
+
 /// Makes the first ring, at start, in this pid namespace: nothing else runs yet.
 #[cold]
-pub(crate) fn first(namespace: u64) -> bool {
-    replace(0, STARTER, Moment::Start { namespace }).is_some()
+pub(crate) fn first(process: u32, namespace: u64) -> bool {
+    let maker = Maker { process, has_own_memory: || true };
+    replace(maker, 0, STARTER, Moment::Start { namespace }).is_some()
 }
 
 /// A ring with more room than the present one, if there can be one: the first, or a full one instead of the starter,
 /// of one that is retired, or whose stream table is full.
 #[cold]
-pub(crate) fn next(table_is_full: bool) -> Option<Ring> {
+pub(crate) fn next(maker: impl FnOnce() -> Maker, table_is_full: bool) -> Option<Ring> {
     if !state::may_call() {
         return None;
     }
@@ -93,12 +114,12 @@ pub(crate) fn next(table_is_full: bool) -> Option<Ring> {
             settings.full_ring
         }
     };
-    replace(present, geometry, Moment::Later)
+    replace(maker(), present, geometry, Moment::Later)
 }
 
-fn replace(present: usize, geometry: Geometry, moment: Moment) -> Option<Ring> {
+fn replace(by: Maker, present: usize, geometry: Geometry, moment: Moment) -> Option<Ring> {
     let now = clock::monotonic();
-    let process = state::process();
+    let process = by.process;
     let maker = MAKER.load(Ordering::Relaxed);
     // A maker that is this very process is another thread at work, for a while; one that is another process was copied
     // by fork. Without a maker the last try has failed.
@@ -114,7 +135,7 @@ fn replace(present: usize, geometry: Geometry, moment: Moment) -> Option<Ring> {
     RETRY_AT.store(now + RETRY_AFTER, Ordering::Relaxed);
     let is_present = CURRENT.load(Ordering::Acquire) == present;
     // Else another thread has just done it.
-    let made = if is_present { make(geometry, moment) } else { None };
+    let made = if is_present { make(by, geometry, moment) } else { None };
     if let Some(address) = made {
         let full = if geometry == STARTER { 0 } else { FULL };
         let new = address as usize | full;
@@ -139,9 +160,9 @@ fn give_back(address: *mut u8, geometry: Geometry) {
 }
 
 /// Makes a ring file and maps it.
-fn make(geometry: Geometry, moment: Moment) -> Option<*mut u8> {
+fn make(by: Maker, geometry: Geometry, moment: Moment) -> Option<*mut u8> {
     let settings = environment::get()?;
-    let control = state::control()?;
+    let control = control::page()?;
     if moment == Moment::Later && !directory::is_the_same(settings) {
         return None;
     }
@@ -152,7 +173,7 @@ fn make(geometry: Geometry, moment: Moment) -> Option<*mut u8> {
     }
     let taken = control.totals.ring_bytes.fetch_add(size, Ordering::Relaxed);
     let made = if taken.saturating_add(size) <= control.ring_cap {
-        make_file(settings, geometry, control.ring_mode & 0o666, moment)
+        make_file(by, settings, geometry, control.ring_mode & 0o666, moment)
     } else {
         None
     };
@@ -163,6 +184,7 @@ fn make(geometry: Geometry, moment: Moment) -> Option<*mut u8> {
 }
 
 fn make_file(
+    by: Maker,
     settings: &Settings,
     geometry: Geometry,
     mode: u32,
@@ -173,9 +195,9 @@ fn make_file(
     let namespace = match moment {
         Moment::Start { namespace } => namespace,
         Moment::Later => {
-            let own = pid_namespace();
+            let own = namespace::of_pids();
             let is_own = |ring: Ring| ring.header().pid_namespace == own;
-            if !state::has_own_memory() && current().is_some_and(|ring| !is_own(ring)) {
+            if !(by.has_own_memory)() && current().is_some_and(|ring| !is_own(ring)) {
                 // A child of vfork: its parent, whose ring it would become, is in another namespace.
                 return None;
             }
@@ -185,7 +207,7 @@ fn make_file(
     let mut name = Text::<200>::new();
     name.push(settings.directory()).push(b"/").push_number(namespace).push(b"-");
     // Two programs that a process is within one tick of the clock must not have rings of one name.
-    let salt = clock::now() ^ start::salt();
+    let salt = clock::now() ^ auxiliary_vector::salt();
     name.push_number(u64::from(process)).push(b"-").push_number(salt).push(b"-");
     name.push_number(u64::from(COUNTER.fetch_add(1, Ordering::Relaxed)));
     let mut temporary = Text::<210>::new();
@@ -246,49 +268,34 @@ fn fill(
     }
     // SAFETY: as above.
     let ring = unsafe { Ring::attach(address, geometry) };
-    ring.header().coverage.store(state::coverage(), Ordering::Relaxed);
+    ring.header().coverage.store(COVERAGE.load(Ordering::Relaxed), Ordering::Relaxed);
     ring.slot(0).kind.store(StreamKind::Stdout as u32, Ordering::Relaxed);
     ring.slot(1).kind.store(StreamKind::Stderr as u32, Ordering::Release);
     Some(address)
-}
-
-/// Inode of the pid namespace, 0 where it cannot be read.
-///
-/// The link is read and not followed: its text says it, and the kernel need not make the object that it leads to.
-#[cold]
-pub(crate) fn pid_namespace() -> u64 {
-    let mut text = [0; 32];
-    CPath::new(b"/proc/self/ns/pid\0")
-        .and_then(|path| syscall::readlink(path, &mut text).ok())
-        .and_then(|length| namespace_of(text.get(..length)?))
-        .unwrap_or(0)
-}
-
-/// The number in `pid:[4026531836]`.
-fn namespace_of(text: &[u8]) -> Option<u64> {
-    let number = text.strip_prefix(b"pid:[")?.strip_suffix(b"]")?;
-    core::str::from_utf8(number).ok()?.parse().ok()
 }
 
 /// What a process does with the ring that it was forked with: keeps it in its maker's pid namespace, makes one of its own
 /// in another. There its number says nothing to the ring's other writers, nor to a collector that knows a ring's
 /// writers by their numbers. False where the ring stays another namespace's, or nobody can tell.
 #[cold]
-pub(crate) fn settle() -> bool {
+pub(crate) fn settle(process: u32) -> bool {
     let present = CURRENT.load(Ordering::Acquire);
     let Some(ring) = ring_at(present) else { return true };
-    match (ring.header().pid_namespace, pid_namespace()) {
+    match (ring.header().pid_namespace, namespace::of_pids()) {
         // Nobody takes lanes of such a ring back.
         (0, _) => true,
         // No /proc here.
         (_, 0) => false,
         (maker, own) if maker == own => true,
-        _ => replace(present, STARTER, Moment::Later).is_some_and(|ring| is_own(&ring)),
+        _ => {
+            let maker = Maker { process, has_own_memory: || true };
+            replace(maker, present, STARTER, Moment::Later).is_some_and(|ring| is_own(&ring))
+        }
     }
 }
 
 fn is_own(ring: &Ring) -> bool {
-    ring.header().pid_namespace == pid_namespace()
+    ring.header().pid_namespace == namespace::of_pids()
 }
 
 /// Takes lanes back from owners that are proved to be gone: a ring of this pid namespace, an owner that is in it as well
@@ -307,20 +314,4 @@ pub(crate) fn reclaim(ring: &Ring) -> bool {
         }
     }
     came_free
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_namespace_is_what_its_link_says() {
-        use std::os::linux::fs::MetadataExt as _;
-        let followed = std::fs::metadata("/proc/self/ns/pid").map_or(0, |object| object.st_ino());
-        assert_eq!(pid_namespace(), followed);
-        assert_eq!(namespace_of(b"pid:[4026531836]"), Some(4_026_531_836));
-        for other in [&b""[..], b"pid:[", b"pid:[]", b"pid:[-1]", b"pid:[7", b"net:[7]"] {
-            assert_eq!(namespace_of(other), None);
-        }
-    }
 }

@@ -17,7 +17,6 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use logtap_wire::STREAMS_PREFIX;
 use logtap_wire::identity::{Recognise, Streams};
 
-use crate::descriptors::{self, Stream};
 use crate::environment::Settings;
 use crate::syscall::{
     self, AT_FDCWD, CPath, O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, OrIgnore as _, Status,
@@ -28,6 +27,18 @@ use crate::text::Text;
 const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
 mod ancestors;
+mod copies;
+
+pub(crate) use copies::{is_stderr_copy, set_stderr_copy, stderr_copies};
+
+/// A stream that is tapped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+    /// An entry of the file table.
+    File(u16),
+}
 
 struct Known(UnsafeCell<Streams>);
 
@@ -113,7 +124,7 @@ pub(crate) fn recognise(descriptor: i32, status: &Status) -> Option<Stream> {
         (false, false) => None,
         (true, false) => Some(Stream::Stdout),
         (false, true) => Some(Stream::Stderr),
-        (true, true) if descriptors::is_stderr_copy(descriptor) => Some(Stream::Stderr),
+        (true, true) if is_stderr_copy(descriptor) => Some(Stream::Stderr),
         (true, true) if descriptor > 2 && IN_PERROR.load(Ordering::Relaxed) > 0 => {
             Some(Stream::Stderr)
         }

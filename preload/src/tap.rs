@@ -7,10 +7,11 @@ use logtap_wire::record::{FLAG_NOTE, FLAG_SUPPRESSED, Note, size_of_record};
 use logtap_wire::ring::writer::{NoRoom, Part, Ring, Write};
 use logtap_wire::ring::{SLOT_STDERR, SLOT_STDOUT, STATE_RETIRED};
 
-use crate::descriptors::{self, Class, Stream};
+use crate::descriptors::{self, Class};
 use crate::patience::{is_fresh, with_patience};
+use crate::streams::Stream;
 use crate::syscall::OrIgnore as _;
-use crate::{clock, files, frames, rings, state, targets};
+use crate::{clock, control, files, frames, identity, rings, state, targets};
 
 /// A process that has written so many bytes through the starter ring gets a full one, before the starter runs over.
 const STARTER_SERVES: u32 = 16 << 10;
@@ -28,7 +29,7 @@ static BYTES: AtomicU32 = AtomicU32::new(0);
 /// Copies what a call has written.
 #[inline]
 pub(crate) fn copy(class: Class, parts: &[Part], length: usize) {
-    let Some(control) = state::control() else { return targets::copy(class, parts, length) };
+    let Some(control) = control::page() else { return targets::copy(class, parts, length) };
     let count = COUNT.load(Ordering::Relaxed).wrapping_add(1);
     COUNT.store(count, Ordering::Relaxed);
     if count % EXPIRE_AFTER == 0 {
@@ -58,14 +59,16 @@ pub(crate) fn copy(class: Class, parts: &[Part], length: usize) {
 #[cold]
 fn grow() {
     // Where that fails the starter goes on serving.
-    let _: Option<Ring> = rings::next(false);
+    let _: Option<Ring> = rings::next(identity::maker, false);
 }
 
 /// Takes a write instead of its original. False: the original must be called.
 pub(crate) fn suppress(class: Class, parts: &[Part], length: usize) -> bool {
-    let Some(control) = state::control() else { return targets::suppress(class, parts, length) };
+    let Some(control) = control::page() else { return targets::suppress(class, parts, length) };
     let write = timeless(parts, length, FLAG_SUPPRESSED);
-    let Some(ring) = rings::current().or_else(|| rings::next(false)) else { return false };
+    let Some(ring) = rings::current().or_else(|| rings::next(identity::maker, false)) else {
+        return false;
+    };
     let now = clock::monotonic();
     if length == 0 || !is_lease_fresh(control, &ring, now) {
         return false;
@@ -95,7 +98,7 @@ fn suppress_elsewhere(control: &ControlPage, class: Class, ring: Ring, write: &W
 /// Leaves a note of the library in the ring, if there is one with room.
 #[cold]
 pub(crate) fn note(note: Note, text: &[u8]) {
-    let (Some(control), Some(_)) = (state::control(), rings::current()) else { return };
+    let (Some(control), Some(_)) = (control::page(), rings::current()) else { return };
     if !state::is_active() {
         return;
     }
@@ -111,8 +114,8 @@ pub(crate) fn note(note: Note, text: &[u8]) {
 /// Counts bytes that reached a tapped stream in a way that cannot be copied.
 #[cold]
 pub(crate) fn count_uncopied(class: Class, length: usize) {
-    let Some(control) = state::control() else { return targets::count_uncopied(length) };
-    let ring = rings::current().or_else(|| rings::next(false));
+    let Some(control) = control::page() else { return targets::count_uncopied(length) };
+    let ring = rings::current().or_else(|| rings::next(identity::maker, false));
     match ring.and_then(|ring| Some((ring, slot(class.stream, &ring)?))) {
         Some((ring, slot)) => {
             ring.count_lost(slot, 1, length as u64);
@@ -132,7 +135,7 @@ fn prepare(parts: &[Part], length: usize, flags: u8) -> Write<'_> {
 
 #[inline(always)]
 fn timeless(parts: &[Part], length: usize, flags: u8) -> Write<'_> {
-    let state::Writer { process: pid, holder } = state::writer();
+    let identity::Writer { process: pid, holder } = identity::writer();
     Write { slot: SLOT_STDOUT, flags, pid, holder, time: 0, parts, length }
 }
 
@@ -156,7 +159,7 @@ fn hint() -> u32 {
 /// A ring with more room than this one; else the same, now and then after dead owners' lanes were taken back.
 fn room(ring: Ring, full: NoRoom) -> Ring {
     static FAILURES: AtomicU32 = AtomicU32::new(0);
-    if let Some(next) = rings::next(false) {
+    if let Some(next) = rings::next(identity::maker, false) {
         return next;
     }
     // A held lane is most often a busy one. Asking the kernel about owners is not for every write.
@@ -170,9 +173,9 @@ fn room(ring: Ring, full: NoRoom) -> Ring {
 #[cold]
 fn no_place(control: &ControlPage, stream: Stream, write: Write<'_>) {
     let ring = match rings::current() {
-        None => rings::next(false),
+        None => rings::next(identity::maker, false),
         // The ring has no room for one more file name: the next one has.
-        Some(_) => rings::next(true),
+        Some(_) => rings::next(identity::maker, true),
     };
     let Some((ring, slot)) = ring.and_then(|ring| Some((ring, slot(stream, &ring)?))) else {
         return frames::send(stream, &write);

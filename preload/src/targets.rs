@@ -28,11 +28,12 @@ use logtap_wire::raw::{KIND_FILE, KIND_SOCKET, RAW_NAME, RawPage};
 use logtap_wire::ring::writer::Part;
 use logtap_wire::settings::Target;
 
-use crate::descriptors::{self, Class, Stream};
+use crate::descriptors::{self, Class};
 use crate::environment::{self, Settings};
+use crate::streams::Stream;
 use crate::syscall::{self, MADV_DONTDUMP, MADV_WIPEONFORK, OrIgnore as _, streams};
 use crate::text::Text;
-use crate::{clock, state};
+use crate::{clock, identity, state};
 
 mod file;
 mod lines;
@@ -200,7 +201,7 @@ fn tell_counts() {
 
 /// Whether this process runs in its parent's memory.
 fn is_vfork_child() -> bool {
-    !state::has_own_memory()
+    !identity::has_own_memory()
 }
 
 /// Lets tapped classes be looked up again now and then, as a collector would.

@@ -21,6 +21,7 @@ mod places;
 mod push;
 mod routes;
 mod server;
+mod shared;
 mod sources;
 mod status;
 mod store;

@@ -16,33 +16,14 @@ use logtap_capture::Timestamp;
 use logtap_loki::Mapping;
 
 use crate::audit::{AuditEvent, AuditRecord};
-use crate::body::Budget;
 use crate::connection::Peer;
-use crate::credentials::{Credential, is_known};
-use crate::faults::FaultPlan;
-use crate::meters::Meters;
-use crate::notices::Notices;
+use crate::credentials::is_known;
 use crate::otlp::AnswerForm;
 use crate::places::not_found;
-use crate::push::{Dialect, Form, Intake, Refusal, Stored};
+use crate::push::{Dialect, Form, Refusal, Stored};
+use crate::shared::Shared;
 use crate::sources::Taken;
 use crate::status;
-use crate::trail::Trail;
-use crate::workers::Workers;
-
-/// What all requests share.
-#[derive(Clone)]
-pub(crate) struct Shared {
-    pub(crate) intake: Arc<Intake>,
-    pub(crate) budget: Budget,
-    pub(crate) meters: Arc<Meters>,
-    pub(crate) notices: Arc<Notices>,
-    pub(crate) credentials: Arc<[Credential]>,
-    pub(crate) faults: Arc<FaultPlan>,
-    pub(crate) mapping: Arc<Mapping>,
-    pub(crate) trail: Option<Arc<Trail>>,
-    pub(crate) workers: Arc<Workers>,
-}
 
 /// So many keys of JSON objects one address may name: each is looked for in every object.
 const MAX_KEYS: usize = 64;
@@ -292,6 +273,10 @@ fn tell(shared: &Shared, refusal: &Refusal) {
                 shared.intake.store.directory().display()
             )
         }),
+        // The two are told apart: one may be a stranger's, the other the fault that somebody looks for.
+        StatusCode::UNPROCESSABLE_ENTITY => {
+            shared.notices.give("422", || format!("a push was refused with 422: {text}"));
+        }
         status => shared
             .notices
             .give("400", || format!("a push was refused with {}: {text}", status.as_u16())),

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::response::IntoResponse;
 
-use crate::routes::Shared;
+use crate::shared::Shared;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The Loki whose pushes are understood; clients compare it with what they need.

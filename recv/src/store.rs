@@ -417,7 +417,11 @@ mod tests {
             said("stream '{a=\"bob@example.com\"}' is"),
             "stream '{a=\"[REDACTED:email]\"}' is"
         );
-        assert_eq!(said(r#"stream '{a="bob\x40example.com"}' is"#), "stream '...");
+        // Looked through, where it is known what is escaped how; else left out.
+        assert_eq!(
+            said(r#"stream '{a="bob\x40example.com"}' is"#),
+            "stream '{a=\"[REDACTED:email]\"}' is"
+        );
         assert_eq!(said("no quote \\u0040"), "...");
         let long = "\u{e9}".repeat(MAX_TOLD);
         assert_eq!(said(&long).len(), MAX_TOLD + 3);

@@ -17,7 +17,7 @@ use logtap_program::{ProgramError, search};
 use logtap_units::show::{plural, size};
 use serde::Serialize;
 
-use crate::commands::{place, undelivered};
+use crate::commands::{run_directories, undelivered};
 use crate::error::{CommandError, Kind};
 use crate::exit::Exit;
 use crate::output::Printer;
@@ -167,7 +167,7 @@ fn of_subject(subject: &Path) -> Result<Report, CommandError> {
         ProgramError::NotExecutable(_) => CommandError::new(Kind::Permission, error),
         _ => CommandError::caused(error),
     })?;
-    findings.extend(executable::check_places(&place::candidates()));
+    findings.extend(executable::check_places(&run_directories::candidates()));
     let list = std::env::var_os("LD_PRELOAD").unwrap_or_default();
     let (preloads, found) = preloads::check(list.as_encoded_bytes(), Path::to_owned);
     findings.extend(found);

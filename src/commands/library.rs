@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use logtap_embedded::InstallError;
 
-use crate::commands::place;
+use crate::commands::{place, run_directories};
 use crate::error::{CommandError, Kind};
 use crate::exit::Exit;
 use crate::output::Printer;
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &LibraryArgs, printer: &mut Printer) -> Result<Exit, Com
         Some(directory) => {
             // A program that changes its directory, or whose children do, finds no relative path.
             let whole = std::path::absolute(directory).map_err(CommandError::caused)?;
-            if !place::is_listable(&whole) {
+            if !run_directories::is_listable(&whole) {
                 let text = format!("`{}` cannot stand in LD_PRELOAD", whole.display());
                 return Err(CommandError::new(Kind::Arguments, text)
                     .hinted("name a directory without blanks and colons: there they separate"));
@@ -78,7 +78,7 @@ fn install_for_this_user() -> Result<PathBuf, CommandError> {
         logtap_embedded::build_id()
     );
     let mut last = None;
-    for base in place::candidates() {
+    for base in run_directories::candidates() {
         if !logtap_embedded::can_execute(&base).unwrap_or(false) {
             continue;
         }

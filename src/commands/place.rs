@@ -17,30 +17,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
+use super::run_directories::{LOCK, abandoned, prefix};
 use super::{processes, undelivered};
-
-/// Beginning of all names; the user's number follows.
-const PREFIX: &str = "logtap-";
-/// The file whose lock says that the run lives.
-pub(crate) const LOCK: &str = "lock";
-const TMPFS_MAGIC: u64 = 0x0102_1994;
-
-/// Directories that can hold ours, memory first.
-pub(crate) fn candidates() -> Vec<PathBuf> {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let bases = [Some("/dev/shm".into()), runtime, Some("/tmp".into()), Some("/var/tmp".into())];
-    bases.into_iter().flatten().filter(|base| base.is_dir() && is_listable(base)).collect()
-}
-
-/// Whether a path can stand in LD_PRELOAD, where blanks and colons separate.
-pub(crate) fn is_listable(path: &Path) -> bool {
-    path.is_absolute() && path.to_str().is_some_and(|text| !text.contains([' ', ':', '\t', '\n']))
-}
-
-/// Whether files of this directory live in memory.
-pub(crate) fn is_memory(directory: &Path) -> bool {
-    rustix::fs::statfs(directory).is_ok_and(|status| status.f_type as u64 == TMPFS_MAGIC)
-}
 
 /// A directory of a fixed name that only we can change and everybody can read. It is made if it is
 /// not there, and refused if it is somebody else's.
@@ -105,39 +83,12 @@ fn clean_up(base: &Path) {
     }
 }
 
-/// The directories of this user's runs that have ended.
-pub(crate) fn abandoned(base: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(base) else { return Vec::new() };
-    let prefix = prefix();
-    let me = rustix::process::geteuid().as_raw();
-    let candidates = entries
-        .flatten()
-        .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)))
-        .map(|entry| entry.path());
-    candidates
-        .filter(|path| {
-            let is_ours =
-                fs::symlink_metadata(path).is_ok_and(|data| data.is_dir() && data.uid() == me);
-            is_ours && is_abandoned(path)
-        })
-        .collect()
-}
-
 /// Removes a directory unless a living process needs it or something in it is not delivered. What cannot be looked at
 /// stays.
 pub(crate) fn remove_if_unused(directory: &Path) {
     if !is_used(directory) && matches!(undelivered::look(directory), Ok(None)) {
         remove(directory);
     }
-}
-
-/// Whether the run that made a directory is dead. One without a lock is being made just now.
-fn is_abandoned(directory: &Path) -> bool {
-    let options =
-        OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(directory.join(LOCK));
-    options.is_ok_and(|lock| {
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
-    })
 }
 
 /// Whether a living process maps a file of the directory or would hand its name to a child. What
@@ -153,10 +104,6 @@ fn is_used(directory: &Path) -> bool {
 /// What cannot be removed now the next run will see again.
 fn remove(directory: &Path) {
     let _left_for_the_next_run = fs::remove_dir_all(directory);
-}
-
-fn prefix() -> String {
-    format!("{PREFIX}{}-", rustix::process::geteuid().as_raw())
 }
 
 #[cfg(test)]

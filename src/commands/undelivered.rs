@@ -18,7 +18,7 @@ use logtap_doctor::{proc, tap};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
-use super::place;
+use super::run_directories;
 
 /// The file that says whose it is.
 pub(crate) const OWNER: &str = "run.json";
@@ -100,10 +100,10 @@ impl Owner {
 
 /// What runs of this user that have ended left behind, oldest first. A run that lives is none of them.
 pub(crate) fn find() -> Vec<Undelivered> {
-    let mut found: Vec<_> = place::candidates()
+    let mut found: Vec<_> = run_directories::candidates()
         .iter()
-        .filter(|base| place::is_memory(base))
-        .flat_map(|base| place::abandoned(base))
+        .filter(|base| run_directories::is_memory(base))
+        .flat_map(|base| run_directories::abandoned(base))
         .filter_map(|directory| look(&directory).ok().flatten())
         .collect();
     if let Some(state) = state_directory() {
@@ -185,7 +185,8 @@ pub(crate) fn make(owner: &Owner) -> io::Result<(PathBuf, File)> {
 pub(crate) fn lock(directory: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let lock = options.custom_flags(libc::O_NOFOLLOW).open(directory.join(place::LOCK))?;
+    let lock =
+        options.custom_flags(libc::O_NOFOLLOW).open(directory.join(run_directories::LOCK))?;
     match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(lock)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),

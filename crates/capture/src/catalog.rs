@@ -11,11 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::error::CaptureError;
-use crate::index::{IndexEntry, MAX_SOURCES, SegmentStats, Sources, raise, render_index};
+use crate::index::{IndexEntry, SegmentStats, raise, render_index};
 use crate::layout::{INDEX, METADATA, SegmentName, finished_file, is_dated, raw_file};
 use crate::losses::Losses;
-use crate::metadata::{Metadata, Redaction, Removed};
+use crate::losses::Removed;
+use crate::metadata::{Metadata, Redaction};
 use crate::replace::{remove_if_there, replace_file};
+use crate::stored::{MAX_SOURCES, Sources};
 use crate::timestamp::Timestamp;
 
 pub(crate) use room::Limits;

@@ -16,19 +16,13 @@ use crate::decode::BatchMark;
 use crate::error::CaptureError;
 use crate::layout::{INDEX, is_plain};
 use crate::losses::{MAX_NAMES_BYTES, StreamCounts, listed};
+use crate::stored::Sources;
 use crate::timestamp::Timestamp;
 
 /// More values than this of one label name are not counted.
 const MAX_VALUES: usize = 10_000;
 /// More label names than this are not counted.
 const MAX_NAMES: usize = 1_000;
-
-/// More sources than this are not remembered at a time; the lines of one that was forgotten are stored
-/// again if they are sent again.
-pub const MAX_SOURCES: usize = 65_536;
-
-/// For each source the number of its last stored line.
-pub type Sources = BTreeMap<String, u64>;
 
 /// Label name to value to number of lines.
 pub type LabelCounts = BTreeMap<String, BTreeMap<String, u64>>;

@@ -9,8 +9,6 @@ use std::collections::BTreeMap;
 use logtap_loki::print_pairs;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::metadata::Removed;
-
 /// More streams than this are counted together as [`OTHERS`].
 const MAX_STREAMS: usize = 1_000;
 /// A stream whose labels are longer than so many bytes is counted there too.
@@ -203,6 +201,23 @@ pub(crate) fn stream_name<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) 
 /// The same of labels that are being written.
 pub(crate) fn name_of(labels: &[(String, String)]) -> String {
     stream_name(labels.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+/// Segments that were removed to keep to the disk cap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// How many.
+    pub segments: u64,
+    /// The lines in them.
+    pub lines: u64,
+    /// Their bytes before compression.
+    pub bytes: u64,
+}
+
+impl Removed {
+    pub(crate) fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[cfg(test)]

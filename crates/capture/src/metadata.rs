@@ -11,9 +11,9 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::CaptureError;
-use crate::index::Sources;
 use crate::layout::METADATA;
-use crate::losses::{Dropped, Losses, StreamCounts};
+use crate::losses::{Dropped, Losses, Removed, StreamCounts};
+use crate::stored::Sources;
 use crate::timestamp::{Timestamp, ZERO_TIME};
 
 /// What `metadata.json` says.
@@ -96,23 +96,6 @@ impl Redaction {
         };
         let enabled = !patterns.is_empty();
         (enabled || !counts.is_empty()).then_some(Self { enabled, patterns, counts })
-    }
-}
-
-/// Segments that were removed to keep to the disk cap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Removed {
-    /// How many.
-    pub segments: u64,
-    /// The lines in them.
-    pub lines: u64,
-    /// Their bytes before compression.
-    pub bytes: u64,
-}
-
-impl Removed {
-    fn is_nothing(&self) -> bool {
-        *self == Self::default()
     }
 }
 

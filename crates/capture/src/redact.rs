@@ -16,6 +16,7 @@ mod linear;
 mod names;
 mod numbers;
 mod pattern;
+mod placeholders;
 mod scan;
 mod secrets;
 mod signs;
@@ -314,7 +315,7 @@ impl Redactor {
                 let mut hit = |pattern: usize| add_hit(hits, WHOLE_BATCH, pattern);
                 if by_name
                     && secrets::is_secret_name(name)
-                    && !secrets::is_nothing(value.as_bytes())
+                    && !placeholders::is_nothing(value.as_bytes())
                 {
                     out.extend_from_slice(Pattern::Secret.replacement().as_bytes());
                     hit(self.place(Pattern::Secret));

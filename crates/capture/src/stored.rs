@@ -2,9 +2,14 @@
 //!
 //! The sources that were not heard of for the longest time are forgotten when there are too many.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use crate::index::{MAX_SOURCES, Sources};
+/// More sources than this are not remembered at a time; the lines of one that was forgotten are stored
+/// again if they are sent again.
+pub(crate) const MAX_SOURCES: usize = 65_536;
+
+/// For each source the number of its last stored line.
+pub(crate) type Sources = BTreeMap<String, u64>;
 
 /// The last stored line of each source.
 #[derive(Debug, Default)]

@@ -21,13 +21,14 @@ use crate::compactor::{Compactor, lock_catalog};
 use crate::durability::Fsync;
 use crate::error::CaptureError;
 use crate::fullness::OnFull;
-use crate::index::{MAX_SOURCES, SegmentStats};
+use crate::index::SegmentStats;
 use crate::layout::next_stem;
 use crate::lock::lock;
 use crate::losses::{Losses, name_of};
 use crate::recovery::{Recovered, recover};
 use crate::redact::RedactedBatch;
 use crate::rotation::{expected_size, is_due, is_old, segment_limit};
+use crate::stored::MAX_SOURCES;
 use crate::stored::StoredLines;
 
 use active::{Active, Pieces};

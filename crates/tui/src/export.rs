@@ -15,9 +15,9 @@ use logtap_loki::{Batch, Pairs};
 use crate::catalogue::Catalogue;
 use crate::format::count;
 use crate::judge::Judge;
+use crate::lines::Lines;
 use crate::spec::Spec;
 use crate::state::Exporting;
-use crate::survey::Lines;
 use crate::text::TextReader;
 
 /// Bytes of text after which a batch is written.

@@ -13,8 +13,8 @@ use logtap_capture::{Line, LineSlices, all_hold};
 use logtap_loki::{Level, detect_level};
 use memchr::memmem;
 
+use crate::lines::Lines;
 use crate::spec::{LevelSet, MAX_RULES, Pattern, Spec};
-use crate::survey::Lines;
 
 /// Label sets that are remembered.
 const MAX_LABEL_SETS: usize = 4096;

@@ -17,10 +17,11 @@ use logtap_capture::CaptureError;
 use self::loaded::{Goals, Loaded};
 use crate::catalogue::{Catalogue, Volume, Volumes};
 use crate::judge::Judge;
+use crate::lines::Lines;
 use crate::page::{Page, Request, Row};
 use crate::place::{CHUNK, ChunkKey, Place};
 use crate::spec::Spec;
-use crate::survey::{Lines, Progress, Survey};
+use crate::survey::{Progress, Survey};
 use crate::text::TextReader;
 
 /// Chunks that are kept.

@@ -5,8 +5,8 @@
 //! This file may use `unsafe`: it exports C functions and calls their originals with the arguments it was given.
 #![expect(unsafe_code, reason = "C edges")]
 
-use logtap_wire::ring::SEEN_IO_URING;
 use logtap_wire::ring::writer::Part;
+use logtap_wire::ring::{SEEN_IO_URING, SEEN_SANDBOX};
 
 use super::copying::{moved, spliced};
 use super::descriptors::{closes, is_duplication};
@@ -15,7 +15,7 @@ use super::programs::note;
 use super::write::{copied, tapped, vector};
 use super::{answer, original};
 use crate::syscall::{number, raw};
-use crate::{clock, descriptors, state};
+use crate::{clock, descriptors, rings, state};
 
 /// `syscall(2)`, for programs that go around libc's names. Takes as many arguments as any call has; the ones that the
 /// caller did not pass are whatever the registers hold, as in libc's own.
@@ -105,13 +105,13 @@ unsafe extern "C" fn syscall(
             result
         }
         number::IO_URING_SETUP => {
-            state::add_coverage(SEEN_IO_URING);
+            rings::add_coverage(SEEN_IO_URING);
             next()
         }
         // The operations above these two only ask.
         number::SECCOMP if a <= 1 => {
             clock::use_coarse();
-            state::enter_sandbox(next)
+            enter_sandbox(next)
         }
         number::PRCTL => controlling(a as i32, b, next),
         _ => next(),
@@ -129,6 +129,15 @@ unsafe extern "C" fn prctl(option: i32, a: usize, b: usize, c: usize, d: usize) 
     }) as i32
 }
 
+/// Runs a call that may forbid the process any system call.
+fn enter_sandbox(call: impl FnOnce() -> isize) -> isize {
+    let result = state::enter_sandbox(call);
+    if result >= 0 {
+        rings::add_coverage(SEEN_SANDBOX);
+    }
+    result
+}
+
 /// Runs a `prctl`. From a sandbox on the library makes no system call, and where the time stamp counter is forbidden it
 /// does not read it.
 fn controlling(option: i32, argument: usize, call: impl FnOnce() -> isize) -> isize {
@@ -139,9 +148,9 @@ fn controlling(option: i32, argument: usize, call: impl FnOnce() -> isize) -> is
     match option {
         PR_SET_SECCOMP => {
             clock::use_coarse();
-            state::enter_sandbox(call)
+            enter_sandbox(call)
         }
-        PR_SET_SYSCALL_USER_DISPATCH if argument != 0 => state::enter_sandbox(call),
+        PR_SET_SYSCALL_USER_DISPATCH if argument != 0 => enter_sandbox(call),
         PR_SET_TSC => {
             clock::use_coarse();
             call()

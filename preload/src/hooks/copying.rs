@@ -13,7 +13,7 @@ use logtap_wire::ring::writer::Part;
 use super::{answer, original};
 use crate::descriptors::{self, Class};
 use crate::syscall::{self, number, raw};
-use crate::{state, tap};
+use crate::{rings, state, tap};
 
 /// Bytes that are read again at a time.
 const CHUNK: usize = 64 << 10;
@@ -96,7 +96,7 @@ pub(super) fn spliced(to: i32, call: impl FnOnce() -> isize) -> isize {
     let Some(class) = descriptors::class(to) else { return call() };
     let result = call();
     if result > 0 {
-        state::add_coverage(SEEN_SPLICE);
+        rings::add_coverage(SEEN_SPLICE);
         tap::count_uncopied(class, result as usize);
     }
     result

@@ -8,9 +8,10 @@
 use logtap_wire::ring::SEEN_MAPPED;
 
 use super::{answer, original};
-use crate::descriptors::{self, Class, Stream};
+use crate::descriptors::{self, Class};
+use crate::streams::Stream;
 use crate::syscall::{MAP_SHARED, PROT_WRITE, number, raw};
-use crate::{environment, state};
+use crate::{environment, rings};
 
 /// Notes a map that was made, if a log can be written through it.
 #[inline]
@@ -28,7 +29,7 @@ fn look(descriptor: i32) {
     let any_files = environment::get().is_some_and(|settings| !settings.patterns().is_empty());
     let class = if any_files { descriptors::class(descriptor) } else { None };
     if matches!(class, Some(Class { stream: Stream::File(_), .. })) {
-        state::add_coverage(SEEN_MAPPED);
+        rings::add_coverage(SEEN_MAPPED);
     }
 }
 

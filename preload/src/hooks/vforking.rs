@@ -18,7 +18,7 @@
 /// What the shim calls before it jumps to the original: returns the original's address.
 #[cfg(panic = "abort")]
 extern "C" fn before_vfork() -> usize {
-    crate::state::lend_memory();
+    crate::identity::lend_memory();
     crate::original::address(crate::original::Original::vfork)
 }
 
@@ -28,7 +28,7 @@ extern "C" fn before_clone(flags: i32) -> usize {
     const CLONE_VM: i32 = 0x100;
     const CLONE_THREAD: i32 = 0x1_0000;
     if flags & CLONE_VM != 0 && flags & CLONE_THREAD == 0 {
-        crate::state::lend_memory();
+        crate::identity::lend_memory();
     }
     crate::original::address(crate::original::Original::clone)
 }

@@ -22,7 +22,7 @@ use logtap_wire::ring::{COVERAGE_STDIO, COVERAGE_WIDE};
 
 use crate::elf::{Name, Object};
 use crate::syscall::{self, OrIgnore as _, PROT_READ, PROT_WRITE};
-use crate::{descriptors, original, start, tap};
+use crate::{auxiliary_vector, descriptors, original, tap};
 
 /// Offset of `_fileno` in FILE.
 pub(super) const DESCRIPTOR: usize = 0x70;
@@ -153,7 +153,7 @@ struct Slots {
 impl Slots {
     /// The pages that hold the slots.
     fn pages(&self) -> Range<usize> {
-        let page = start::page_size();
+        let page = auxiliary_vector::page_size();
         let first = (self.table + WRITE_SLOT) & !(page - 1);
         first..(self.table + CLOSE_SLOT + 8 + page - 1) & !(page - 1)
     }

@@ -20,7 +20,7 @@ use super::queue::{Queue, Sending};
 use super::{is_vfork_child, move_away};
 use crate::syscall::streams::{self, Object, SignalsHeld};
 use crate::syscall::{self, EAGAIN, EINTR};
-use crate::{clock, environment, state};
+use crate::{clock, environment, identity, patience};
 
 /// Shortest time between two attempts to connect.
 const SHORTEST_PAUSE: u64 = 100_000_000;
@@ -68,10 +68,10 @@ fn queue() -> Option<Queue> {
 pub(super) fn copy(line: usize, parts: &[Part], length: usize) -> usize {
     let Some(queue) = queue() else { return 0 };
     let thread = streams::thread_id();
-    if !state::is_first_thread(thread) && is_vfork_child() {
+    if !identity::is_first_thread(thread) && is_vfork_child() {
         return send_apart(&queue, parts, length);
     }
-    let patience = match state::on_full() {
+    let patience = match patience::on_full() {
         OnFull::Drop => 0,
         OnFull::Wait(milliseconds) => u64::from(milliseconds) * 1_000_000,
     };
@@ -89,7 +89,7 @@ pub(super) fn copy(line: usize, parts: &[Part], length: usize) -> usize {
 pub(super) fn suppress(line: usize, parts: &[Part], length: usize) -> bool {
     let Some(queue) = queue() else { return false };
     let thread = streams::thread_id();
-    if length > queue.size() / 2 || !state::is_first_thread(thread) && is_vfork_child() {
+    if length > queue.size() / 2 || !identity::is_first_thread(thread) && is_vfork_child() {
         return false;
     }
     let _signals = SignalsHeld::new();
@@ -194,7 +194,7 @@ fn put(queue: &Queue, thread: u32, line: usize, piece: &Piece<'_>, patience: u64
 
 /// Sends what waits. The thread's signals are held.
 fn send(queue: &Queue, thread: u32, at_once: bool) -> Outcome {
-    let is_gone = |owner| streams::is_thread_gone(state::process(), owner);
+    let is_gone = |owner| streams::is_thread_gone(identity::process(), owner);
     loop {
         let asks = BUSY.load(Ordering::Relaxed) % ASK_EVERY == ASK_EVERY - 1;
         let Some(sending) = queue.lock(thread, |owner| asks && is_gone(owner)) else {

@@ -13,8 +13,9 @@ use logtap_wire::settings as names;
 
 use super::settings::{Settings, preload_list};
 use super::spawn::was_closed;
-use crate::commands::place::{self, Place};
+use crate::commands::place::Place;
 use crate::commands::processes;
+use crate::commands::run_directories;
 use crate::commands::undelivered::{self, OWNER, Owner, Undelivered};
 use crate::error::{CommandError, Kind};
 
@@ -38,10 +39,12 @@ pub(crate) struct Ground {
 impl Ground {
     /// Prepares both. Without a directory in memory there is no tap at all.
     pub(crate) fn prepare() -> Result<Self, CommandError> {
-        let candidates = place::candidates();
+        let candidates = run_directories::candidates();
         let make = |base: &Path| Place::make(base).ok();
-        let memory =
-            candidates.iter().filter(|base| place::is_memory(base)).find_map(|base| make(base));
+        let memory = candidates
+            .iter()
+            .filter(|base| run_directories::is_memory(base))
+            .find_map(|base| make(base));
         let Some(rings) = memory else {
             let text = "no directory in memory (tmpfs) can be written to";
             return Err(CommandError::new(Kind::Run, text)

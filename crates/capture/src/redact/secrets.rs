@@ -4,8 +4,9 @@
 //! `"name":"DB_PASSWORD","value":"x"`, `--password x`, `<password>x</password>`. What stands for nothing (`null`, `***`,
 //! `${NAME}`) stays, and so do prose (`password: must be longer`) and code (`token = next_token()`).
 
-use super::bytes::{Found, at, before, is_at, is_at_any_case, run_end, run_start, step};
+use super::bytes::{Found, at, before, is_at, is_at_any_case, run_end, run_start};
 use super::names::{Kind, LONGEST_NAME, kind_of, may_end_with};
+use super::placeholders::{is_nothing, stands_for_another};
 use super::values::{
     LONGEST_PHRASE, cookie_end, is_name, list_end, opening, quoted_end, unquoted_end, words_end,
 };
@@ -92,35 +93,6 @@ pub(super) fn is_secret_name(name: &str) -> bool {
         kind_of(name.as_bytes()),
         Some(Authorization | Cookie | Pass | Password | Phrase | Session | SetCookie | Token)
     )
-}
-
-/// Whether a value stands for nothing, or is what was put in the place of another.
-pub(super) fn is_nothing(value: &[u8]) -> bool {
-    const WORDS: [&[u8]; 10] = [
-        b"null",
-        b"nil",
-        b"none",
-        b"undefined",
-        b"true",
-        b"false",
-        b"<nil>",
-        b"redacted",
-        b"[filtered]",
-        b"(null)",
-    ];
-    step(value.len());
-    value.is_empty()
-        || stands_for_another(value)
-        || WORDS.iter().any(|word| word.eq_ignore_ascii_case(value))
-        || (value
-            .iter()
-            .all(|&byte| matches!(byte, b'*' | b'x' | b'X' | b'.' | b'-' | b'<' | b'>')))
-}
-
-/// Whether a value is a mark of ours, or a place that a template fills.
-fn stands_for_another(value: &[u8]) -> bool {
-    let marks: [&[u8]; 6] = [b"[REDACTED", b"${", b"{{", b"%s", b"$(", b"<%"];
-    marks.iter().any(|mark| value.starts_with(mark))
 }
 
 /// `$PASSWORD`, `<password>`, `%PASSWORD%`: the name of what will stand there.

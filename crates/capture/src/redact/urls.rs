@@ -2,7 +2,7 @@
 
 use super::Pattern;
 use super::bytes::{Found, at, before, run_end, run_start, step};
-use super::secrets::is_nothing;
+use super::placeholders::is_nothing;
 
 /// A password with a slash in it is no longer than this.
 const LONGEST_WITH_SLASH: usize = 256;

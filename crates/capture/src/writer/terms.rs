@@ -8,7 +8,7 @@ use crate::durability::Fsync;
 use crate::error::CaptureError;
 use crate::fullness::OnFull;
 use crate::losses::Losses;
-use crate::metadata::Removed;
+use crate::losses::Removed;
 use crate::redact::Redactor;
 use crate::timestamp::Timestamp;
 

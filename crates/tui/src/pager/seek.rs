@@ -8,9 +8,9 @@ use logtap_capture::{LineSlices, Timestamp};
 use super::loaded::Loaded;
 use super::{Pager, chunk_before};
 use crate::catalogue::Volume;
+use crate::lines::Lines;
 use crate::page::{Goal, Sought};
 use crate::place::{CHUNK, ChunkKey, Place};
-use crate::survey::Lines;
 use crate::tally::Tally;
 
 impl Pager {

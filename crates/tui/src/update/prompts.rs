@@ -3,8 +3,8 @@
 use logtap_capture::LabelMatcher;
 use ratatui::crossterm::event::KeyEvent;
 
-use super::{Effect, Goal, MAX_RULES, Mode, Pattern, Prompt, Purpose, Rule, State};
 use crate::prompt::Typed;
+use crate::state::{Effect, Goal, MAX_RULES, Mode, Pattern, Prompt, Purpose, Rule, State};
 
 impl State {
     pub(super) fn prompt_key(&mut self, mut prompt: Prompt, key: KeyEvent) -> Vec<Effect> {

@@ -2,8 +2,8 @@
 
 use ratatui::crossterm::event::{MouseEvent, MouseEventKind};
 
-use super::{Effect, Keep, Mode, Request, State};
 use crate::draw::log::row_at;
+use crate::state::{Effect, Keep, Mode, Request, State};
 
 /// Lines that a turn of the wheel moves.
 const WHEEL: isize = 3;

@@ -2,10 +2,10 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::{Effect, Goal, Keep, LevelSet, Mode, Prompt, Purpose, Request, Seek, State};
 use crate::draw::last_top;
 use crate::draw::log::rows_in_sight;
 use crate::keys::{Action, action};
+use crate::state::{Effect, Goal, Keep, LevelSet, Mode, Prompt, Purpose, Request, Seek, State};
 
 /// Cells that an arrow moves long lines by.
 const PAN: usize = 16;
