@@ -106,6 +106,29 @@ fn a_run_that_has_nowhere_to_keep_lines_leaves_them_in_memory_and_says_where() {
 }
 
 #[test]
+fn what_is_refused_when_it_is_recovered_from_rings_is_kept_again() {
+    let workspace = Workspace::new();
+    std::fs::write(workspace.join("state"), "no directory").expect("a fresh directory");
+    let address = format!("http://127.0.0.1:{}", free_port());
+    let words = ["run", "--json", "--suppress=file", "--file", "a.log", "--to", &address];
+    let outcome = ran(&workspace, &[&words[..], &["--", "sh", "-c", WRITES]].concat());
+    let stderr = String::from_utf8(outcome.stderr).expect("text");
+    let summary = json(stderr.lines().last().expect("a summary").as_bytes());
+    let directory = summary["recover"][0]["directory"].as_str().expect("a path").to_owned();
+    std::fs::remove_file(workspace.join("state")).expect("it is ours");
+    let port = free_port();
+    let service = receiver(port, &workspace.join("received"), &["--fault", "400:100%"]);
+    let address = format!("http://127.0.0.1:{port}");
+    let refused = ran(&workspace, &["recover", &directory, "--to", &address]);
+    said(service);
+    assert_eq!(refused.status.code(), Some(5), "{refused:?}");
+    let told = String::from_utf8(refused.stderr).expect("text");
+    let again = told.split("100 lines of them kept; send later: logtap recover ").nth(1);
+    let again = again.unwrap_or_else(|| panic!("{told}")).lines().next().expect("a path");
+    assert_eq!(recovered(&workspace, again, &workspace.join("late")), all());
+}
+
+#[test]
 fn what_a_killed_run_left_in_its_rings_is_named_kept_and_delivered_into_its_capture() {
     let workspace = Workspace::new();
     let script = "echo $$ >pid; i=0; while [ $i -lt 60 ]; do echo line $i >>a.log; i=$((i+1)); sleep 0.05; done; \
@@ -163,10 +186,61 @@ fn lines_that_are_refused_are_kept_and_named_and_suppression_ends() {
     let stderr = String::from_utf8(outcome.stderr).expect("text");
     let summary = json(stderr.lines().last().expect("a summary").as_bytes());
     assert_eq!(summary["recover"][0]["lines"], 100, "{summary:#}");
+    assert_eq!(summary["refused_lines"], 100, "{summary:#}");
+    assert_eq!(summary["last_error"], "400 Bad Request", "{summary:#}");
     let written = std::fs::read(workspace.join("a.log")).expect("nobody cared for the last lines");
     assert!(written.ends_with(b"line 99\n"), "{}", String::from_utf8_lossy(&written));
     let directory = summary["recover"][0]["directory"].as_str().expect("a path");
     assert_eq!(recovered(&workspace, directory, &workspace.join("late")), all());
+}
+
+#[test]
+fn what_is_too_large_for_the_address_is_sent_in_parts_and_only_what_is_too_large_alone_is_kept() {
+    let workspace = Workspace::new();
+    let (port, received) = (free_port(), workspace.join("received"));
+    let service = receiver(port, &received, &["--max-body", "3KB"]);
+    let long = "x".repeat(60_000);
+    let script = format!(
+        "import random, string\nrandom.seed(1)\n\
+         for i in range(100): print(i, ''.join(random.choices(string.printable[:90], k=400)))\n\
+         print('long', ''.join(random.choices(string.printable[:90], k={})))\nprint('end')",
+        long.len()
+    );
+    let address = format!("http://127.0.0.1:{port}");
+    let outcome =
+        ran(&workspace, &["run", "--json", "--to", &address, "--", "python3", "-c", &script]);
+    said(service);
+    let stderr = String::from_utf8(outcome.stderr).expect("text");
+    let summary = json(stderr.lines().last().expect("a summary").as_bytes());
+    assert_eq!(summary["refused_lines"], 1, "{summary:#}");
+    assert!(
+        summary["last_error"].as_str().is_some_and(|text| text.starts_with("413 ")),
+        "{summary:#}"
+    );
+    let shown: Vec<&[u8]> = outcome.stdout.split_inclusive(|byte| *byte == b'\n').collect();
+    let captured = capture::of_stream(&capture::read(&received), "stdout");
+    let expected: Vec<Vec<u8>> = shown
+        .iter()
+        .filter(|line| !line.starts_with(b"long"))
+        .map(|line| line.trim_ascii_end().to_vec())
+        .collect();
+    let ends: Vec<Vec<u8>> = captured.iter().map(|line| line.trim_ascii_end().to_vec()).collect();
+    assert!(ends == expected, "each once and in order: {} of {}", ends.len(), expected.len());
+    assert_eq!(summary["recover"][0]["lines"], 1, "{summary:#}");
+}
+
+#[test]
+fn a_refusal_is_no_success_for_a_person_either() {
+    let workspace = Workspace::new();
+    let (port, received) = (free_port(), workspace.join("received"));
+    let service = receiver(port, &received, &["--fault", "400:100%"]);
+    let address = format!("http://127.0.0.1:{port}/");
+    let outcome = ran(&workspace, &["run", "--to", &address, "--", "sh", "-c", "echo a; echo b"]);
+    said(service);
+    let told = String::from_utf8(outcome.stderr).expect("text");
+    assert!(told.contains(", 2 lines refused\n") && !told.contains("nothing lost"), "{told}");
+    assert!(told.contains("2 lines refused: 400 Bad Request"), "{told}");
+    assert!(told.contains("2 lines are kept in "), "{told}");
 }
 
 /// Answers every push with 400.

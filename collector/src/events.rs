@@ -12,7 +12,7 @@ pub(crate) enum Event {
     /// The collector stopped before the sink took these lines.
     Undelivered { lines: u64, reason: String },
     /// The same, and they are in the spool.
-    Kept { lines: u64, reason: String },
+    Kept { lines: u64, reason: String, spool: String },
     /// Bytes of the spool could not be read.
     DamagedSpool { segment: u64, bytes: u64 },
     /// It is not known with which line the spool begins: the count goes on behind the last one acknowledged.
@@ -45,11 +45,13 @@ pub(crate) fn report(event: &Event) {
         Event::Undelivered { lines, reason } => {
             tracing::error!(lines, reason, "lines were not delivered in time");
         }
-        Event::Kept { lines, reason } => {
+        Event::Kept { lines, reason, spool } => {
             tracing::warn!(
                 lines,
                 reason,
-                "lines were not delivered in time; they are in the spool"
+                spool,
+                "lines were not delivered in time; they are in the spool, from which the next collector of this tap \
+                 directory sends them"
             );
         }
         Event::DamagedSpool { segment, bytes } => {

@@ -4,6 +4,7 @@
 //! what comes after it stays in the rings or in the spool. Only what a sink refuses for ever is dropped,
 //! counted and reported.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::Thread;
@@ -17,6 +18,7 @@ use crate::chunk::Chunk;
 use crate::config::BatchRules;
 use crate::error::CollectorError;
 use crate::events::{Event, report};
+use crate::parts::Parts;
 use crate::shared::Shared;
 use crate::sink::{PushError, Sink};
 use crate::spool::{SpoolNext, SpoolReader};
@@ -27,6 +29,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Longest pause that a sink may ask for.
 const LONGEST_ASKED: Duration = Duration::from_secs(300);
+/// A sink to which batches are too large gets smaller ones, down to so many bytes.
+const SMALLEST_BATCH: usize = 4 << 10;
 /// Pause between attempts once somebody wants to stop.
 const STOPPING_PAUSE: Duration = Duration::from_millis(100);
 
@@ -202,8 +206,11 @@ impl Push {
             if self.undelivered > 0 {
                 report(&Event::Undelivered { lines: self.undelivered, reason });
             }
-        } else if self.undelivered > 0 {
-            report(&Event::Kept { lines: self.undelivered, reason });
+        } else if let Source::Spool(spool) = &self.source
+            && self.undelivered > 0
+        {
+            let spool = spool.directory().display().to_string();
+            report(&Event::Kept { lines: self.undelivered, reason, spool });
         }
         PushReport {
             account: self.assembler.account_of_all(),
@@ -228,24 +235,60 @@ impl Push {
         });
     }
 
-    /// Pushes the batch until the sink has it or refuses it. False where the deadline passed first.
+    /// Pushes the batch until the sink has it or refuses it; what is too large for the sink in parts. False where the
+    /// deadline passed first.
     fn deliver(&mut self) -> bool {
-        let lines = self.assembler.output.lines();
+        let mut parts = Parts::new(self.assembler.output.batch().entries.len());
+        while let Some(lines) = parts.next() {
+            match self.deliver_part(lines) {
+                Outcome::Done => parts.advance(),
+                Outcome::TooLarge(reason) if !parts.halve() => {
+                    self.refused(1, reason);
+                    parts.advance();
+                }
+                Outcome::TooLarge(_) => {}
+                Outcome::TooLate => {
+                    self.undelivered += parts.lines() as u64;
+                    self.assembler.output.clear();
+                    return false;
+                }
+            }
+        }
+        self.shared.push_failed(false);
+        self.assembler.output.clear();
+        true
+    }
+
+    fn refused(&mut self, lines: u64, reason: String) {
+        report(&Event::Refused { lines, reason: reason.clone() });
+        self.shared.update_counts(|counts| counts.refused_lines += lines);
+        self.shared.sink_refused(true);
+        self.last_error = Some(reason);
+    }
+
+    /// Pushes some lines of the batch.
+    fn deliver_part(&mut self, range: Range<usize>) -> Outcome {
+        let lines = range.len() as u64;
+        let whole = self.assembler.output.batch();
+        let part = (range.len() < whole.entries.len()).then(|| whole.part(range));
         let mut pause = FIRST_PAUSE;
         loop {
-            let result = self.sink.push(self.assembler.output.batch());
-            let (reason, after) = match result {
+            let batch = part.as_ref().unwrap_or_else(|| self.assembler.output.batch());
+            let (reason, after) = match self.sink.push(batch) {
                 Ok(()) => {
                     self.shared.update_counts(|counts| counts.delivered_lines += lines);
                     self.shared.sink_refused(false);
-                    break;
+                    return Outcome::Done;
                 }
                 Err(PushError::Refused { reason }) => {
-                    report(&Event::Refused { lines, reason: reason.clone() });
-                    self.shared.update_counts(|counts| counts.refused_lines += lines);
-                    self.shared.sink_refused(true);
-                    self.last_error = Some(reason);
-                    break;
+                    self.refused(lines, reason);
+                    return Outcome::Done;
+                }
+                Err(PushError::TooLarge { reason }) => {
+                    // What comes next is likely to be too large as well.
+                    let size = self.assembler.output.len();
+                    self.rules.bytes = self.rules.bytes.min((size / 2).max(SMALLEST_BATCH));
+                    return Outcome::TooLarge(reason);
                 }
                 Err(PushError::Retry { reason, after }) => (reason, after),
             };
@@ -263,17 +306,22 @@ impl Push {
                 // Nobody waits for a slow sink longer than until the deadline, nor asks it in a loop.
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left <= STOPPING_PAUSE {
-                    self.undelivered += lines;
-                    self.assembler.output.clear();
-                    return false;
+                    return Outcome::TooLate;
                 }
                 std::thread::park_timeout(STOPPING_PAUSE);
             }
         }
-        self.shared.push_failed(false);
-        self.assembler.output.clear();
-        true
     }
+}
+
+/// What became of lines that were pushed.
+enum Outcome {
+    /// The sink has them, or has refused them for ever.
+    Done,
+    /// They are too many at once, as the sink says.
+    TooLarge(String),
+    /// The deadline passed before the sink took them.
+    TooLate,
 }
 
 /// Between half and all of `pause`, so that many collectors do not come back at the same moment.

@@ -21,6 +21,12 @@ pub enum PushError {
         /// The sink asked for this much time.
         after: Option<std::time::Duration>,
     },
+    /// The sink takes fewer lines at once: they are pushed again in smaller parts, down to single lines.
+    #[error("{reason}")]
+    TooLarge {
+        /// What the sink said.
+        reason: String,
+    },
     /// The sink will never take this batch: its lines are lost, counted and reported.
     #[error("{reason}")]
     Refused {

@@ -16,14 +16,14 @@ use logtap_capture::Capture;
 use logtap_collector::command::AccessArgs;
 use logtap_collector::sink::{PushError, Sink};
 use logtap_collector::sinks::{LokiConfig, LokiSink};
-use logtap_collector::{Collector, Config};
+use logtap_collector::{Collector, Config, Parts};
 use logtap_loki::{Batch, Origin, Pairs};
 use logtap_recv::{Redactor, Store, StoreOptions, WriterOptions};
 use logtap_units::show::{plural, size};
 use serde::Serialize;
 
 use super::collector::failed;
-use super::run::keep::command;
+use super::run::keep::{Keeper, KeepingSink, command};
 use super::run::receiver::{no_address, refused};
 use super::run::{CaptureSink, RedactingSink};
 use super::undelivered::{self, CAPTURE, Owner, Undelivered};
@@ -191,7 +191,7 @@ fn deliver(args: &RecoverArgs, directory: &Path) -> Result<Report, CommandError>
                 redact::policy(owner.redact.as_deref(), owner.redact_patterns.as_deref())?;
             let destination = Destination::open(args, owner, &redactor)?;
             let name = destination.name.clone();
-            (drain(tap, owner, destination)?, name)
+            (drain(tap, owner, destination, redactor)?, name)
         }
         None => {
             // These were redacted when they were kept.
@@ -209,9 +209,16 @@ fn deliver(args: &RecoverArgs, directory: &Path) -> Result<Report, CommandError>
     Ok(Report { removed: !directory.exists(), directory, destination: name, lines })
 }
 
-/// Drains the rings of a run that was killed.
-fn drain(tap: &Path, owner: &Owner, destination: Destination) -> Result<u64, CommandError> {
+/// Drains the rings of a run that was killed. What the destination refuses is kept, as it is for a run.
+fn drain(
+    tap: &Path,
+    owner: &Owner,
+    destination: Destination,
+    redactor: Arc<Redactor>,
+) -> Result<u64, CommandError> {
     let Destination { sink, store, .. } = destination;
+    let keeper = Arc::new(Keeper::new(owner.clone(), redactor));
+    let sink = Box::new(KeepingSink { sink, keeper: Arc::clone(&keeper), given_up: None });
     let config =
         Config { labels: owner.labels.clone(), remove_directory: true, ..Config::new(tap) };
     let collector = Collector::start(config, sink).map_err(failed)?;
@@ -225,11 +232,19 @@ fn drain(tap: &Path, owner: &Owner, destination: Destination) -> Result<u64, Com
         std::thread::sleep(LOOK_EVERY);
     }
     let summary = collector.stop(LAST_LINES);
+    let kept = keeper.close();
     close(store)?;
     let missing = summary.undelivered_lines + summary.counts.refused_lines;
     if missing > 0 || tap.exists() && undelivered::waiting(tap) > 0 {
         let why = summary.last_error.unwrap_or_else(|| "rings could not be read".to_owned());
-        return Err(not_taken(missing, &why));
+        let failure = not_taken(missing, &why);
+        return Err(match kept.directory {
+            Some(directory) => {
+                let lines = plural(kept.refused + kept.undelivered, "line");
+                failure.hinted(format!("{lines} of them kept; send later: {}", command(&directory)))
+            }
+            None => failure,
+        });
     }
     Ok(summary.counts.delivered_lines)
 }
@@ -306,15 +321,19 @@ fn position(sets: &mut Vec<Pairs>, set: Pairs) -> u32 {
     position as u32
 }
 
+/// Pushes a batch, in parts where it is too large for the sink.
 fn push(sink: &mut dyn Sink, batch: &Batch) -> Result<(), CommandError> {
     let begun = Instant::now();
-    loop {
-        match sink.push(batch) {
-            Ok(()) => return Ok(()),
+    let mut parts = Parts::new(batch.entries.len());
+    while let Some(lines) = parts.next() {
+        match sink.push(&batch.part(lines)) {
+            Ok(()) => parts.advance(),
+            Err(PushError::TooLarge { .. }) if parts.halve() => {}
             Err(PushError::Retry { .. }) if begun.elapsed() < ASK_WITHIN => {
                 std::thread::sleep(LOOK_EVERY * 10);
             }
-            Err(error) => return Err(not_taken(batch.entries.len() as u64, &error.to_string())),
+            Err(error) => return Err(not_taken(parts.lines() as u64, &error.to_string())),
         }
     }
+    Ok(())
 }

@@ -129,6 +129,7 @@ fn story(
     let Closed { summary, capture, address, kept, trouble } = closed;
     let recover = Recover::all(&kept, left);
     let undelivered_lines = summary.undelivered_lines + kept.undelivered;
+    let refused_lines = summary.counts.refused_lines;
     let mut total = summary.counts.totals;
     total.lost_records = total.lost_records.saturating_add(summary.counts.unringed_lost_records);
     total.lost_bytes = total.lost_bytes.saturating_add(summary.counts.unringed_lost_bytes);
@@ -166,7 +167,11 @@ fn story(
             .filter(|(_, count)| *count > 0)
             .collect(),
         undelivered_lines,
-        last_error: kept.last_error.or(summary.last_error).filter(|_| undelivered_lines > 0),
+        refused_lines,
+        last_error: kept
+            .last_error
+            .or(summary.last_error)
+            .filter(|_| undelivered_lines + refused_lines > 0),
         recover,
         unreached,
         still_running: 0,

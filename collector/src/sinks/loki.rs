@@ -11,7 +11,7 @@ use logtap_loki::{
     Batch, LINES_HEADER, SOURCE_HEADER, compress_snappy, encode_push, encode_push_json,
 };
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Certificate, Client, Identity, Response, Url, redirect};
+use reqwest::{Certificate, Client, Identity, Response, StatusCode, Url, redirect};
 
 use crate::error::CollectorError;
 use crate::sink::{PushError, Sink};
@@ -234,6 +234,9 @@ async fn judge(response: Response) -> Result<(), PushError> {
     if matches!(status.as_u16(), 401 | 403) {
         reason.push_str(WHO_PUSHES);
     }
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        return Err(PushError::TooLarge { reason });
+    }
     let passing = status.is_server_error()
         || status.is_redirection()
         || matches!(status.as_u16(), 401 | 403 | 404 | 407 | 408 | 425 | 429);
@@ -297,16 +300,25 @@ impl ClientCertificate {
     }
 }
 
-/// The push route of an address.
+/// The push route of an address: one that ends in a push route stays, what is a base of one gets it behind.
 fn push_url(text: &str) -> Result<Url, CollectorError> {
+    /// Where the route's version begins, which may be a part of the base.
+    const VERSION: [&str; 2] = ["/loki/api/v1", "/loki/api"];
     let failed = |reason: String| CollectorError::Sink { reason };
     let mut url =
         Url::parse(text).map_err(|error| failed(format!("`{text}` is no address: {error}")))?;
     if !["http", "https"].contains(&url.scheme()) || url.host_str().is_none() {
         return Err(failed(format!("`{text}` is neither an http nor an https address")));
     }
-    if ["", "/"].contains(&url.path()) {
-        url.set_path(PUSH_PATH);
+    let base = url.path().trim_end_matches('/');
+    if !base.ends_with("/push") {
+        let begun = VERSION.into_iter().find(|begun| base.ends_with(begun)).unwrap_or_default();
+        let base = base.strip_suffix(begun).unwrap_or(base);
+        let path = format!("{base}{PUSH_PATH}");
+        url.set_path(&path);
+    } else if base.len() < url.path().len() {
+        let path = base.to_owned();
+        url.set_path(&path);
     }
     Ok(url)
 }
@@ -343,6 +355,12 @@ mod tests {
             ("https://h/", "https://h/loki/api/v1/push"),
             ("http://h/loki/api/v1/push", "http://h/loki/api/v1/push"),
             ("http://h/insert/push?x=1", "http://h/insert/push?x=1"),
+            ("http://h/insert", "http://h/insert/loki/api/v1/push"),
+            ("http://h/insert/?a=b", "http://h/insert/loki/api/v1/push?a=b"),
+            ("http://h/loki/api/v1/push/", "http://h/loki/api/v1/push"),
+            ("http://h/x/loki/api/v1/", "http://h/x/loki/api/v1/push"),
+            ("http://h/api/prom/push", "http://h/api/prom/push"),
+            ("http://h/pushing", "http://h/pushing/loki/api/v1/push"),
         ] {
             assert_eq!(push_url(text).unwrap().as_str(), expected);
         }

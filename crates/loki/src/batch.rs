@@ -85,6 +85,31 @@ impl Batch {
         }
     }
 
+    /// Some of its lines, with the label sets and metadata that they have, and their numbers.
+    pub fn part(&self, lines: std::ops::Range<usize>) -> Self {
+        let (first, count) = (lines.start as u64, lines.len() as u64);
+        let mut part = Self::new();
+        let mut streams = std::collections::HashMap::new();
+        let mut metadata = std::collections::HashMap::from([(0, 0)]);
+        for entry in self.entries.get(lines).unwrap_or_default() {
+            let stream = *streams.entry(entry.stream).or_insert_with(|| {
+                part.streams.extend(self.streams.get(entry.stream as usize).cloned());
+                part.streams.len() as u32 - 1
+            });
+            let set = *metadata.entry(entry.metadata).or_insert_with(|| {
+                part.metadata.extend(self.metadata.get(entry.metadata as usize).cloned());
+                part.metadata.len() as u32 - 1
+            });
+            part.push(stream, entry.timestamp, set, self.line(entry));
+        }
+        part.origin = self.origin.as_ref().filter(|_| count > 0).map(|origin| Origin {
+            source: origin.source.clone(),
+            first: origin.first + first,
+            last: origin.first + first + count - 1,
+        });
+        part
+    }
+
     /// Whether it holds no line.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -97,5 +122,30 @@ impl Batch {
         self.entries.clear();
         self.text.clear();
         self.origin = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_has_its_own_lines_labels_and_numbers() {
+        let mut batch = Batch::new();
+        for name in ["a", "b"] {
+            batch.streams.push(vec![("app".into(), name.into())]);
+            batch.metadata.push(vec![("pid".into(), name.into())]);
+        }
+        for number in 0..4_u32 {
+            batch.push(number % 2, i64::from(number), number % 3, &[b'0' + number as u8]);
+        }
+        batch.origin = Some(Origin { source: "s".into(), first: 11, last: 14 });
+        let part = batch.part(1..2);
+        assert_eq!((part.entries.len(), part.line(&part.entries[0])), (1, &b"1"[..]));
+        assert_eq!(part.streams, [batch.streams[1].clone()]);
+        assert_eq!(part.metadata[part.entries[0].metadata as usize], batch.metadata[1]);
+        assert_eq!(part.origin.map(|origin| (origin.first, origin.last)), Some((12, 12)));
+        let all = batch.part(0..4);
+        assert_eq!((all.entries, all.text, all.origin), (batch.entries, batch.text, batch.origin));
     }
 }

@@ -174,6 +174,10 @@ impl Sink for KeepingSink {
                 // Told as refused all the same: the collector then keeps nobody from writing to the original.
                 self.keeper.keep(batch, reason, true);
             }
+            Err(PushError::TooLarge { reason }) if batch.entries.len() <= 1 => {
+                self.keeper.keep(batch, reason, true);
+                return Err(PushError::Refused { reason: reason.clone() });
+            }
             Err(PushError::Retry { reason, .. })
                 if self.keeper.is_over() && self.keeper.keep(batch, reason, false) =>
             {

@@ -44,9 +44,11 @@ pub(crate) struct Story {
     /// How often redaction has replaced something, by pattern.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) redactions: BTreeMap<String, u64>,
-    /// Lines that the capture or the address did not take.
+    /// Lines that the capture or the address did not take in time.
     pub(crate) undelivered_lines: u64,
-    /// The last reason for that.
+    /// Lines that it refused for ever.
+    pub(crate) refused_lines: u64,
+    /// The last reason for either.
     pub(crate) last_error: Option<String>,
     /// Where lines are that were not delivered, and how they are sent later.
     pub(crate) recover: Vec<Recover>,
@@ -112,6 +114,25 @@ impl Story {
         self
     }
 
+    /// Lines that did not arrive, by what became of them.
+    fn missing(&self) -> Vec<String> {
+        let told = |lines: u64, what: &str| {
+            (lines > 0).then(|| format!("{} {what}", plural(lines, "line")))
+        };
+        let refused = told(self.refused_lines, "refused");
+        let undelivered = told(self.undelivered_lines, "not delivered");
+        refused.into_iter().chain(undelivered).collect()
+    }
+
+    /// Whether all has arrived, in a word; else what has not.
+    fn outcome(&self) -> String {
+        let mut missing = self.missing();
+        if missing.is_empty() || self.total.lost_records + self.total.torn_records > 0 {
+            missing.insert(0, lost(&self.total));
+        }
+        missing.join(", ")
+    }
+
     /// The form for a person: a few lines, the most important first.
     pub(crate) fn text(&self) -> String {
         let mut text = format!(
@@ -119,15 +140,7 @@ impl Story {
             plural(self.total.lines, "line"),
             size(self.total.bytes),
             duration(Duration::from_secs_f64(self.seconds)),
-            match (lost(&self.total), self.undelivered_lines) {
-                (lost, 0) => lost,
-                (_, undelivered) if self.total.lost_records + self.total.torn_records == 0 => {
-                    format!("{} not delivered", plural(undelivered, "line"))
-                }
-                (lost, undelivered) => {
-                    format!("{lost}, {} not delivered", plural(undelivered, "line"))
-                }
-            }
+            self.outcome()
         );
         let name = |stream: &StreamSummary| match &stream.file {
             Some(path) => path.clone(),
@@ -179,13 +192,10 @@ impl Story {
             let times = if *processes > 1 { format!(", {processes} times") } else { String::new() };
             line(&mut text, &format!("not tapped: `{program}`{times}: {reason}"));
         }
-        if self.undelivered_lines > 0 {
+        if self.undelivered_lines + self.refused_lines > 0 {
             let why =
                 self.last_error.as_deref().map_or(String::new(), |error| format!(": {error}"));
-            line(
-                &mut text,
-                &format!("{} not delivered{why}", plural(self.undelivered_lines, "line")),
-            );
+            line(&mut text, &format!("{}{why}", self.missing().join(", ")));
         }
         for Recover { directory, lines, command } in &self.recover {
             let what = lines.map_or("what is left".to_owned(), |lines| plural(lines, "line"));
@@ -310,6 +320,7 @@ mod tests {
             ],
             redactions: BTreeMap::new(),
             undelivered_lines: 0,
+            refused_lines: 0,
             last_error: None,
             recover: Vec::new(),
             unreached: Vec::new(),
@@ -384,6 +395,24 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn what_was_refused_is_not_told_as_delivered() {
+        let mut story = story();
+        story.refused_lines = 1000;
+        story.last_error = Some("400 Bad Request: no such tenant".into());
+        let text = story.text();
+        assert!(!text.contains("nothing lost"), "{text}");
+        assert!(text.contains("in 3.2 s, 1,000 lines refused\n"), "{text}");
+        assert!(text.contains("logtap: 1,000 lines refused: 400 Bad Request: no such"), "{text}");
+        story.undelivered_lines = 1;
+        story.total.lost_records = 2;
+        let text = story.text();
+        assert!(
+            text.contains("2 writes lost (0 B), 1,000 lines refused, 1 line not delivered\n"),
+            "{text}"
+        );
     }
 
     #[test]
