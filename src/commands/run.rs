@@ -10,6 +10,7 @@ mod descendants;
 mod fallback;
 mod follow;
 mod follow_thread;
+mod followed;
 pub(crate) mod keep;
 mod live;
 mod preload;
@@ -33,6 +34,7 @@ use logtap_units::show::plural;
 
 use self::descendants::Watcher;
 use self::fallback::Leftover;
+use self::follow_thread::Troubles;
 use self::preload::Ground;
 use self::receiver::{Closed, Opened};
 use self::settings::{Settings, Told};
@@ -71,7 +73,7 @@ fn tap(settings: &Settings) -> Result<(Exit, Story), CommandError> {
     let obstacle = target.obstacle.clone().or_else(|| ground.obstacle.clone());
 
     let started = Instant::now();
-    let (mut leftovers, mut troubles) = (Vec::new(), Vec::new());
+    let (mut leftovers, mut troubles) = (Vec::new(), Troubles::default());
     let ran = match &obstacle {
         None => by_library::run(settings, &target, &signals, streams, &ground, &receiver).map(
             |(ending, watcher, told)| {
@@ -102,7 +104,7 @@ fn tap(settings: &Settings) -> Result<(Exit, Story), CommandError> {
     if left.is_none()
         && let Err(error) = ground.is_delivered()
     {
-        troubles.push(format!("what is left in shared memory stays there: {error}"));
+        troubles.notes.push(format!("what is left in shared memory stays there: {error}"));
     }
     let seconds = started.elapsed().as_secs_f64();
     let kept = ground.give_up();
@@ -112,7 +114,8 @@ fn tap(settings: &Settings) -> Result<(Exit, Story), CommandError> {
     story.seconds = seconds;
     story.still_running = still_running;
     story.kept = kept;
-    story.notes.append(&mut troubles);
+    story.truncations = troubles.truncations;
+    story.notes.append(&mut troubles.notes);
     if let Err(error) = carried {
         story.notes.push(format!("what they write now fails, for nobody carries it on: {error}"));
     }
@@ -166,6 +169,7 @@ fn story(
             .into_iter()
             .filter(|(_, count)| *count > 0)
             .collect(),
+        truncations: 0,
         undelivered_lines,
         refused_lines,
         last_error: kept

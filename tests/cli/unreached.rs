@@ -154,3 +154,24 @@ fn what_they_write_to_files_is_followed() {
         .collect();
     assert!(sources.contains(&"tail") && sources.contains(&"preload"), "{sources:?}");
 }
+
+/// Nothing reads what is cut off between two looks at a file, so nobody says that nothing is lost; and what was never
+/// written is not stored.
+#[test]
+fn a_followed_file_that_is_cut_has_no_zeros_and_the_summary_says_that_lines_may_be_missing() {
+    let Some(program) = compile("gcc", "cut.c", &["-O1", "-static"]) else { return };
+    let workspace = Workspace::new();
+    let words = ["--file", "cut.log", "--summary", "s.json", "--"];
+    let outcome = tapped(workspace.path(), &[&words[..], &[program.to_str().unwrap()]].concat());
+    let told = String::from_utf8_lossy(&outcome.stderr).into_owned();
+    assert!(outcome.status.success(), "{told}");
+    let of =
+        capture::of_file(&capture::read(&workspace.join("capture")), &workspace.join("cut.log"));
+    let expected: Vec<_> = (0..200).map(|line| format!("line {line}").into_bytes()).collect();
+    assert!(of == expected, "{} lines", of.len());
+    assert!(summary(&workspace.join("s.json"))["truncations"].as_u64() >= Some(1));
+    assert!(!told.contains("nothing lost"), "{told}");
+    for part in [", lines may be missing", "cut.log` was truncated 1 time while", " of holes"] {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+}

@@ -9,7 +9,7 @@ use logtap_wire::identity::{Recognise, Streams};
 use logtap_wire::ring::StreamKind;
 
 use super::fallback::{Copier, Detour, Kind, Leftover, Listener};
-use super::follow_thread::{FedFiles, FollowThread};
+use super::follow_thread::{FedFiles, FollowThread, Troubles};
 use super::live::Live;
 use super::receiver::Receiver;
 use super::settings::Settings;
@@ -26,8 +26,8 @@ pub(crate) struct Ran {
     pub(crate) way: Way,
     /// Streams that somebody can still write to.
     pub(crate) leftovers: Vec<Leftover>,
-    /// What to tell of files that could not be followed.
-    pub(crate) troubles: Vec<String>,
+    /// What to tell of followed files.
+    pub(crate) troubles: Troubles,
 }
 
 /// Runs the command to its end and until nobody holds its streams, within the time to linger.
@@ -93,7 +93,7 @@ pub(crate) fn run(
     });
     live.clear();
     let leftovers = copiers.into_iter().filter_map(Copier::stop).collect();
-    let troubles = follower.map_or_else(Vec::new, FollowThread::stop);
+    let troubles = follower.map_or_else(Troubles::default, FollowThread::stop);
     let way = if through_terminal { Way::Terminal } else { Way::Pipe };
     Ok(Ran { ending, way, leftovers, troubles })
 }

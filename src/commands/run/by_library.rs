@@ -8,7 +8,7 @@ use logtap_wire::identity::Streams;
 use logtap_wire::pattern;
 
 use super::descendants::Watcher;
-use super::follow_thread::FedFiles;
+use super::follow_thread::{FedFiles, Troubles};
 use super::live::Live;
 use super::preload::Ground;
 use super::receiver::Receiver;
@@ -20,8 +20,8 @@ use crate::commands::processes;
 use crate::error::CommandError;
 use crate::exit::Exit;
 
-/// Runs the command to its end and until no ring is held, within the time to linger. With what to tell of files that could
-/// not be followed.
+/// Runs the command to its end and until no ring is held, within the time to linger. With what to tell of
+/// followed files.
 pub(crate) fn run(
     settings: &Settings,
     target: &Target,
@@ -29,7 +29,7 @@ pub(crate) fn run(
     streams: Streams,
     ground: &Ground,
     receiver: &Receiver,
-) -> Result<(Exit, Watcher, Vec<String>), CommandError> {
+) -> Result<(Exit, Watcher, Troubles), CommandError> {
     let files =
         (!settings.files.is_empty()).then(|| FedFiles::new(&settings.files, receiver.opener()));
     let mut watcher = Watcher::new(&ground.library, streams);
@@ -58,7 +58,7 @@ pub(crate) fn run(
         }
     });
     live.clear();
-    let mut troubles = Vec::new();
+    let mut troubles = Troubles::default();
     if let Some(mut files) = files {
         // Only if there was a program without the library: others may write to the same files.
         watcher.report_all(&receiver.collector.programs());

@@ -2,20 +2,18 @@
 //!
 //! A file is what it is, not what it is called: renamed it stays itself and is read to its end, a new
 //! file under its old name begins at zero, and one that was cut back, even if it has grown longer since,
-//! is read from its start. What
-//! was in a file before the command started is not read.
+//! is read from its start, and counted. What was in a file before the command started is not read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use logtap_wire::identity::Identity;
 use logtap_wire::pattern;
 
+use super::followed::{BUFFER, Disturbed, Followed, Heard};
 use crate::commands::processes;
 
 /// Most files that are followed at one time.
@@ -24,10 +22,6 @@ const FILE_LIMIT: usize = 1000;
 const ENTRY_LIMIT: usize = 100_000;
 /// How deep `**` goes.
 const DEPTH_LIMIT: usize = 32;
-/// Bytes by which a file is known again.
-const REMEMBERED: u64 = 256;
-/// Bytes read at once.
-const CHUNK: usize = 256 << 10;
 
 /// Files that match a `:` list of patterns.
 pub(crate) struct Follower {
@@ -37,65 +31,8 @@ pub(crate) struct Follower {
     buffer: Vec<u8>,
     /// Files of which something could not be read, and why not.
     unread: BTreeMap<PathBuf, String>,
-}
-
-struct Followed {
-    identity: Identity,
-    /// Its name when it was first seen.
-    path: PathBuf,
-    file: File,
-    offset: u64,
-    /// The last bytes before the offset.
-    before: Vec<u8>,
-    /// Counts the files in the order in which they were seen.
-    number: u64,
-}
-
-impl Followed {
-    /// Whether other bytes stand now before the offset: the file was cut back and has grown beyond
-    /// the offset again between two looks.
-    fn was_rewritten(&self) -> io::Result<bool> {
-        Ok(self.last_bytes()? != self.before)
-    }
-
-    /// Hands over what is new, or passes over it.
-    fn read(
-        &mut self,
-        skip: bool,
-        buffer: &mut [u8],
-        heard: &mut impl FnMut(&Path, &[u8]),
-    ) -> io::Result<()> {
-        let length = self.file.metadata()?.len();
-        if length < self.offset || self.was_rewritten()? {
-            self.offset = 0;
-        }
-        if skip {
-            self.offset = length;
-        } else {
-            loop {
-                let read = self.file.read_at(buffer, self.offset)?;
-                if read == 0 {
-                    break;
-                }
-                self.offset += read as u64;
-                heard(&self.path, &buffer[..read]);
-            }
-        }
-        self.remember()
-    }
-
-    fn remember(&mut self) -> io::Result<()> {
-        self.before = self.last_bytes()?;
-        Ok(())
-    }
-
-    fn last_bytes(&self) -> io::Result<Vec<u8>> {
-        let length = self.offset.min(REMEMBERED);
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-        let read = self.file.read_at(&mut bytes, self.offset - length)?;
-        bytes.truncate(read);
-        Ok(bytes)
-    }
+    /// What happened to the files, by their names.
+    disturbed: BTreeMap<PathBuf, Disturbed>,
 }
 
 impl Follower {
@@ -105,8 +42,9 @@ impl Follower {
             patterns: patterns.to_vec(),
             files: HashMap::new(),
             seen: 0,
-            buffer: vec![0; CHUNK],
+            buffer: vec![0; BUFFER],
             unread: BTreeMap::new(),
+            disturbed: BTreeMap::new(),
         };
         for path in matching(&follower.patterns) {
             // What cannot be opened now may never be written to.
@@ -117,11 +55,11 @@ impl Follower {
 
     /// Hands over all that was written since the last look. A file for which `skip` says yes is
     /// passed over and counts as read. One that cannot be read is tried again at the next look, and keeps no other
-    /// from being read.
+    /// from being read. `heard` gets the number of the file, its name and what happened.
     pub(crate) fn look(
         &mut self,
         skip: impl Fn(&Path) -> bool,
-        mut heard: impl FnMut(&Path, &[u8]),
+        mut heard: impl FnMut(u64, &Path, Heard<'_>),
     ) {
         self.unread.clear();
         for path in matching(&self.patterns) {
@@ -135,11 +73,36 @@ impl Follower {
         // A file that was renamed comes before the new one of its old name.
         ordered.sort_by(|one, other| (&one.path, one.number).cmp(&(&other.path, other.number)));
         for followed in ordered {
-            let outcome = followed.read(skip(&followed.path), &mut self.buffer, &mut heard);
+            if skip(&followed.path) {
+                if let Err(error) = followed.pass_over() {
+                    self.unread.insert(followed.path.clone(), error.to_string());
+                }
+                continue;
+            }
+            let known = followed.disturbed();
+            let (number, path) = (followed.number, followed.path.clone());
+            let outcome = followed.read(&mut self.buffer, |what| heard(number, &path, what));
+            let now = followed.disturbed();
+            if now != known {
+                let of_name = self.disturbed.entry(path).or_default();
+                of_name.truncations += now.truncations - known.truncations;
+                of_name.holes += now.holes - known.holes;
+                of_name.missed += now.missed - known.missed;
+            }
             if let Err(error) = outcome {
                 self.unread.insert(followed.path.clone(), error.to_string());
             }
         }
+    }
+
+    /// The numbers of the files that are followed.
+    pub(crate) fn numbers(&self) -> BTreeSet<u64> {
+        self.files.values().map(|followed| followed.number).collect()
+    }
+
+    /// The files that were cut back or have holes.
+    pub(crate) const fn disturbed(&self) -> &BTreeMap<PathBuf, Disturbed> {
+        &self.disturbed
     }
 
     /// The files that could not be read at the last look, and why not.
@@ -161,8 +124,8 @@ impl Follower {
             return Ok(());
         }
         if self.files.len() >= FILE_LIMIT {
-            // Files that were deleted make room: nothing is left of them to be read.
-            self.files.retain(|_, followed| is_linked(&followed.file));
+            // Files that were deleted make room where nothing is left of them to be read.
+            self.files.retain(|_, followed| !followed.is_over());
             if self.files.len() >= FILE_LIMIT {
                 let reason = format!("{FILE_LIMIT} files are followed already");
                 return Err(io::Error::other(reason));
@@ -186,10 +149,7 @@ impl Follower {
             false => return Ok(()),
         };
         self.seen += 1;
-        let path = path.to_path_buf();
-        let (before, number) = (Vec::new(), self.seen);
-        let mut followed = Followed { identity, path, file, offset, before, number };
-        followed.remember()?;
+        let followed = Followed::new(identity, path.to_path_buf(), file, offset, self.seen)?;
         self.files.insert(key, followed);
         Ok(())
     }
@@ -199,11 +159,6 @@ impl Follower {
 fn open(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
-}
-
-fn is_linked(file: &File) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
 }
 
 /// The files that match, each once.
@@ -264,12 +219,18 @@ fn unescaped(pattern: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use std::io::Write;
+    use std::os::unix::fs::FileExt;
 
     fn heard(follower: &mut Follower) -> String {
         let mut all = String::new();
-        let collect = |path: &Path, bytes: &[u8]| {
+        let collect = |_, path: &Path, what: Heard<'_>| {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            all.push_str(&[&name, ":", &String::from_utf8_lossy(bytes), ";"].concat());
+            match what {
+                Heard::Bytes(bytes) => {
+                    all.push_str(&[&name, ":", &String::from_utf8_lossy(bytes), ";"].concat());
+                }
+                Heard::Break => all.push('|'),
+            }
         };
         follower.look(|_| false, collect);
         all
@@ -309,7 +270,7 @@ mod tests {
         assert_eq!(heard(&mut follower), "app.log:a long line;");
         fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(0).unwrap();
         append(&log, "short");
-        assert_eq!(heard(&mut follower), "app.log:short;");
+        assert_eq!(heard(&mut follower), "|app.log:short;");
     }
 
     #[test]
@@ -324,13 +285,154 @@ mod tests {
         assert_eq!(heard(&mut follower), "app.log:more\n;");
     }
 
+    fn happened(follower: &Follower) -> Disturbed {
+        follower.disturbed().values().next().copied().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_file_cut_under_a_writer_that_goes_on_leaves_no_zeros_and_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("app.log");
+        let mut writer = File::create(&log).unwrap();
+        let mut follower = Follower::new(log.as_os_str().as_bytes());
+        // Within the first page, over many pages, and once more.
+        for (round, length) in [(1, 100), (2, 5 << 20), (3, 1000)] {
+            writer.write_all(&vec![b'x'; length - 1]).unwrap();
+            writer.write_all(b"\n").unwrap();
+            heard(&mut follower);
+            writer.write_all(b"unread\n").unwrap();
+            fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(0).unwrap();
+            writer.write_all(b"new\n").unwrap();
+            assert!(heard(&mut follower) == "app.log:new\n;");
+            let Disturbed { truncations, holes, missed } = happened(&follower);
+            assert_eq!((truncations, missed), (round, round * 7));
+            assert!(holes >= length as u64, "{holes}");
+        }
+    }
+
+    #[test]
+    fn a_hole_within_a_file_is_skipped_and_one_at_its_end_may_be_filled() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("app.log");
+        let mut follower = Follower::new(log.as_os_str().as_bytes());
+        append(&log, "one\n");
+        assert_eq!(heard(&mut follower), "app.log:one\n;");
+        let file = fs::OpenOptions::new().write(true).open(&log).unwrap();
+        file.write_all_at(b"two\n", 3 << 20).unwrap();
+        assert!(heard(&mut follower) == "app.log:two\n;");
+        let expected = Disturbed { truncations: 0, holes: (3 << 20) - 4, missed: 0 };
+        assert_eq!(happened(&follower), expected);
+        file.set_len(6 << 20).unwrap();
+        assert!(heard(&mut follower).is_empty());
+        assert_eq!(happened(&follower), expected);
+    }
+
+    #[test]
+    fn zeros_that_somebody_wrote_are_heard() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("app.log");
+        let mut follower = Follower::new(log.as_os_str().as_bytes());
+        append(&log, "a\0b\n");
+        append(&log, "\0\n");
+        assert_eq!(heard(&mut follower), "app.log:a\0b\n\0\n;");
+        assert!(follower.disturbed().is_empty());
+    }
+
+    #[test]
+    fn contents_of_equal_length_are_noticed_and_no_line_goes_on_in_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("app.log");
+        let mut follower = Follower::new(log.as_os_str().as_bytes());
+        append(&log, "one\nhal");
+        assert_eq!(heard(&mut follower), "app.log:one\nhal;");
+        fs::write(&log, "two\nbot").unwrap();
+        assert_eq!(heard(&mut follower), "|app.log:two\nbot;");
+        assert_eq!(happened(&follower), Disturbed { truncations: 1, holes: 0, missed: 0 });
+    }
+
+    #[test]
+    fn a_name_that_gets_another_file_is_that_file_and_the_old_one_is_read_to_its_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("app.log");
+        let mut follower = Follower::new(log.as_os_str().as_bytes());
+        append(&log, "first\n");
+        let mut old = fs::OpenOptions::new().append(true).open(&log).unwrap();
+        assert_eq!(heard(&mut follower), "app.log:first\n;");
+        // Renamed to what matches no pattern, and as long.
+        fs::rename(&log, directory.path().join("away")).unwrap();
+        append(&log, "other\n");
+        old.write_all(b"late\n").unwrap();
+        assert_eq!(heard(&mut follower), "app.log:late\n;app.log:other\n;");
+        // Replaced by a smaller one.
+        append(&directory.path().join("new"), "x\n");
+        fs::rename(directory.path().join("new"), &log).unwrap();
+        old.write_all(b"later\n").unwrap();
+        assert_eq!(heard(&mut follower), "app.log:later\n;app.log:x\n;");
+        // Removed and made again.
+        fs::remove_file(&log).unwrap();
+        assert_eq!(heard(&mut follower), "");
+        append(&log, "again\n");
+        assert_eq!(heard(&mut follower), "app.log:again\n;");
+        assert!(follower.disturbed().is_empty());
+    }
+
+    #[test]
+    fn a_link_that_is_switched_leads_to_both_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let name = |name: &str| directory.path().join(name);
+        append(&name("one"), "1\n");
+        let link = name("current");
+        std::os::unix::fs::symlink("one", &link).unwrap();
+        let mut follower = Follower::new(link.as_os_str().as_bytes());
+        append(&name("one"), "2\n");
+        append(&name("two"), "3\n");
+        std::os::unix::fs::symlink("two", name("next")).unwrap();
+        fs::rename(name("next"), &link).unwrap();
+        assert_eq!(heard(&mut follower), "current:2\n;current:3\n;");
+        append(&name("one"), "4\n");
+        append(&name("two"), "5\n");
+        assert_eq!(heard(&mut follower), "current:4\n;current:5\n;");
+    }
+
+    /// Whatever is cut while it is read: no line twice, none that nobody wrote, and every loss is told.
+    #[test]
+    fn lines_of_a_file_that_is_cut_again_and_again_are_heard_once_or_said_to_be_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("app.log");
+        let mut follower = Follower::new(log.as_os_str().as_bytes());
+        let (path, rounds) = (log.clone(), 3000);
+        let writer = std::thread::spawn(move || {
+            for number in 0..rounds {
+                append(&path, &format!("line {number}\n"));
+                if number % 100 == 99 {
+                    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+                }
+            }
+        });
+        let mut text = String::new();
+        let mut collect = |_, _: &Path, what: Heard<'_>| {
+            if let Heard::Bytes(bytes) = what {
+                text.push_str(std::str::from_utf8(bytes).unwrap());
+            }
+        };
+        while !writer.is_finished() {
+            follower.look(|_| false, &mut collect);
+        }
+        writer.join().unwrap();
+        follower.look(|_| false, &mut collect);
+        let numbers: Vec<u32> =
+            text.lines().map(|line| line.strip_prefix("line ").unwrap().parse().unwrap()).collect();
+        assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+        assert!(numbers.len() == rounds as usize || happened(&follower).truncations > 0);
+    }
+
     #[test]
     fn what_is_skipped_is_not_heard_later() {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("app.log");
         let mut follower = Follower::new(log.as_os_str().as_bytes());
         append(&log, "seen otherwise");
-        follower.look(|_| true, |_, _| panic!("skipped"));
+        follower.look(|_| true, |_, _, _| panic!("skipped"));
         append(&log, "more");
         assert_eq!(heard(&mut follower), "app.log:more;");
     }
@@ -347,7 +449,7 @@ mod tests {
         let unread: Vec<_> = follower.unread().map(|(path, _)| path.to_path_buf()).collect();
         assert_eq!(unread, [Path::new("/proc/self/mem")]);
         let mut skipping = Follower::new(patterns.as_bytes());
-        skipping.look(|_| true, |_, _| panic!("skipped"));
+        skipping.look(|_| true, |_, _, _| panic!("skipped"));
     }
 
     #[test]

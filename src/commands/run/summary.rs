@@ -17,6 +17,9 @@ use crate::exit::Exit;
 /// Streams that the form for a person names; that for programs has all.
 const MOST_SHOWN: usize = 10;
 
+/// What is said where all was caught.
+const NOTHING_LOST: &str = "nothing lost";
+
 /// The whole story of one run.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Story {
@@ -44,6 +47,8 @@ pub(crate) struct Story {
     /// How often redaction has replaced something, by pattern.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) redactions: BTreeMap<String, u64>,
+    /// How often followed files were truncated: lines may be missing.
+    pub(crate) truncations: u64,
     /// Lines that the capture or the address did not take in time.
     pub(crate) undelivered_lines: u64,
     /// Lines that it refused for ever.
@@ -129,6 +134,10 @@ impl Story {
         let mut missing = self.missing();
         if missing.is_empty() || self.total.lost_records + self.total.torn_records > 0 {
             missing.insert(0, lost(&self.total));
+        }
+        if self.truncations > 0 {
+            missing.retain(|what| what != NOTHING_LOST);
+            missing.push("lines may be missing".to_owned());
         }
         missing.join(", ")
     }
@@ -278,7 +287,7 @@ fn lost(totals: &Totals) -> String {
         totals.lost_records + totals.torn_records,
         totals.lost_bytes.saturating_add(totals.torn_bytes),
     ) {
-        (0, _) => "nothing lost".to_owned(),
+        (0, _) => NOTHING_LOST.to_owned(),
         (writes, bytes) => format!("{} lost ({})", plural(writes, "write"), size(bytes)),
     }
 }
@@ -319,6 +328,7 @@ mod tests {
                 stream("file", Some("/var/log/app.log"), "tail", totals(1, 10)),
             ],
             redactions: BTreeMap::new(),
+            truncations: 0,
             undelivered_lines: 0,
             refused_lines: 0,
             last_error: None,
@@ -339,6 +349,16 @@ mod tests {
              logtap:   /var/log/app.log          1 line        10 B  by tail\n\
              logtap: capture: /captures/one   next: logtap inspect /captures/one"
         );
+    }
+
+    #[test]
+    fn after_a_truncation_nobody_says_that_nothing_is_lost() {
+        let mut story = story();
+        story.truncations = 1;
+        assert!(story.text().contains("in 3.2 s, lines may be missing\n"), "{}", story.text());
+        story.total.lost_records = 2;
+        let text = story.text();
+        assert!(text.contains("2 writes lost (0 B), lines may be missing\n"), "{text}");
     }
 
     #[test]
