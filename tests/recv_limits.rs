@@ -176,18 +176,23 @@ fn mistakes_in_settings_are_named_with_their_remedy() {
 }
 
 #[test]
-fn a_capture_that_another_receiver_writes_or_that_is_broken_is_named() {
+fn a_capture_that_another_receiver_writes_is_named_and_a_broken_one_goes_on() {
     let workspace = Workspace::new();
     let (directory, port) = (workspace.join("capture"), free_port());
     let service = receiver(port, &directory, &[]);
     let capture = directory.to_str().expect("a plain path");
     let (code, text) = refused(workspace.path(), &["--dir", capture, "--listen", "127.0.0.1:0"]);
-    assert_ne!(code, Some(0));
+    assert_eq!(code, Some(4));
     assert!(text.contains("is being written by another process"), "{text}");
     assert!(text.contains("hint: stop the other writer"), "{text}");
     said(service);
     std::fs::write(directory.join("metadata.json"), "{").expect("a file");
-    let (code, text) = refused(workspace.path(), &["--dir", capture, "--listen", "127.0.0.1:0"]);
-    assert_ne!(code, Some(0));
-    assert!(text.contains("is not a capture: metadata.json") && text.contains("hint: "), "{text}");
+    std::fs::create_dir(directory.join("2024-01-15T101959-000.jsonl")).expect("a directory");
+    let service = receiver(free_port(), &directory, &[]);
+    let told = said(service);
+    assert!(
+        told.contains("it was set aside as `metadata.json.damaged-1`, and is made anew"),
+        "{told}"
+    );
+    assert!(told.contains("`2024-01-15T101959-000.jsonl` is not a regular file"), "{told}");
 }

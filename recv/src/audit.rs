@@ -12,13 +12,12 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use logtap_capture::{Losses, Timestamp};
+use logtap_capture::{Losses, Timestamp, open_regular};
 use serde::Serialize;
 
 pub use crate::told::Loss;
@@ -300,7 +299,7 @@ impl Audit {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)
+    open_regular(OpenOptions::new().read(true).append(true).create(true), path)
 }
 
 fn last_byte(file: &mut File) -> io::Result<u8> {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// More captures beside each other than this are not looked for.
@@ -54,6 +55,16 @@ pub fn foreign_content(directory: &Path) -> Option<String> {
     names.into_iter().filter(|name| name != "lost+found" && !name.starts_with('.')).min()
 }
 
+/// Who else may put files into a directory, or take some away; nothing where it is not there, or its owner's alone.
+pub fn foreign_writers(directory: &Path) -> Option<&'static str> {
+    let mode = fs::metadata(directory).ok()?.permissions().mode();
+    match () {
+        () if mode & 0o002 != 0 => Some("every user"),
+        () if mode & 0o020 != 0 => Some("its group"),
+        () => None,
+    }
+}
+
 /// So many names of a directory are looked at.
 const MAX_LOOK: usize = 10_000;
 
@@ -79,6 +90,19 @@ mod tests {
         assert_eq!(foreign_content(path), Some("index.html".to_owned()));
         fs::write(path.join("audit.jsonl"), "").unwrap();
         assert_eq!(foreign_content(path), None, "it is among those of a capture");
+    }
+
+    #[test]
+    fn who_else_may_write_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        for (mode, who) in
+            [(0o700, None), (0o755, None), (0o775, Some("its group")), (0o1777, Some("every user"))]
+        {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(foreign_writers(path), who, "{mode:o}");
+        }
+        assert_eq!(foreign_writers(&path.join("none")), None);
     }
 
     #[test]

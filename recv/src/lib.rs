@@ -37,7 +37,7 @@ mod workers;
 
 pub use connection::ConnectionLimits;
 pub use credentials::{Credential, CredentialError};
-pub use directory::{choose_directory, foreign_content};
+pub use directory::{choose_directory, foreign_content, foreign_writers};
 pub use faults::{FaultError, Faults};
 pub use json_lines::{LineSource, LineSourceError};
 pub use logtap_capture::redact;

@@ -7,7 +7,7 @@
 //! | 400 | it cannot be decoded |
 //! | 401 | the sender is not known |
 //! | 408 | its body took too long |
-//! | 413 | it is larger than the limit: as sent, unpacked, or as it would be written |
+//! | 413 | it is larger than the limit: as sent, unpacked, or as it would be written; or than all of the capture may be |
 //! | 422 | there is no stream in it |
 //! | 429 | too much is in flight, another large push is, or the capture has no room; with `Retry-After` |
 //! | 503 | the capture could not be written; with `Retry-After` |
@@ -141,6 +141,8 @@ impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         if error.is_bad_batch() {
             Self::new(StatusCode::BAD_REQUEST, error.to_string())
+        } else if error.is_too_large() {
+            Self::new(StatusCode::PAYLOAD_TOO_LARGE, with_remedy(&error))
         } else if error.is_full() {
             Self::later(StatusCode::TOO_MANY_REQUESTS, with_remedy(&error), 5)
         } else {

@@ -40,6 +40,16 @@ impl StoreError {
         matches!(self, Self::Capture(error) if error.is_full())
     }
 
+    /// Whether another process writes the capture.
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Capture(CaptureError::Locked { .. }))
+    }
+
+    /// Whether smaller parts of the batch may be stored, and never the whole.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::Capture(CaptureError::LargerThanCap { .. }))
+    }
+
     /// What somebody can do about it, if there is something.
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
@@ -98,6 +108,7 @@ pub struct Store {
     status: Mutex<Status>,
     /// How the capture was found.
     found: Status,
+    notes: Vec<String>,
     talkers: Talkers,
 }
 
@@ -107,6 +118,7 @@ impl Store {
         let redactor = Arc::clone(&options.writer.redactor);
         let writer = Writer::open(directory, options.writer)?;
         let status = writer.status();
+        let notes = writer.notes().to_vec();
         let losses = Mutex::new(writer.losses());
         Ok(Self {
             directory: directory.to_owned(),
@@ -121,8 +133,14 @@ impl Store {
             losses,
             status: Mutex::new(status),
             found: status,
+            notes,
             talkers: Talkers::default(),
         })
+    }
+
+    /// What a person should know of what was found in the directory.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Stores a batch completely or not at all; skips what is stored already.

@@ -160,7 +160,7 @@ pub(crate) fn run(args: &RecvArgs, printer: &Printer) -> Result<Exit, CommandErr
     if redactor.is_active() {
         printer.note(format_args!("logtap: {}", redact::describe(&redactor)));
     }
-    for note in notes {
+    for note in notes.iter().chain(store.notes()) {
         printer.note(format_args!("logtap: warning: {note}"));
     }
     args.keeping.warn(printer);
@@ -345,7 +345,12 @@ fn address(text: &str) -> Result<SocketAddr, CommandError> {
 /// A capture that cannot be written, with what can be done about it.
 fn cannot_write(error: StoreError) -> CommandError {
     let remedy = error.remedy();
-    let failure = CommandError::caused(error);
+    // It is there, and may not be written now.
+    let failure = if error.is_locked() {
+        CommandError::new(Kind::Permission, error)
+    } else {
+        CommandError::caused(error)
+    };
     match remedy {
         Some(remedy) => failure.hinted(remedy),
         None => failure,

@@ -129,7 +129,7 @@ fn a_directory_of_something_else_is_told() {
     let workspace = Workspace::new();
     let elsewhere = workspace.directory("elsewhere");
     std::fs::write(elsewhere.join("notes.txt"), "").expect("a file");
-    let warning = "`elsewhere` is no capture and not empty, `notes.txt` is in it";
+    let warning = "`elsewhere` is not a capture and not empty, `notes.txt` is in it";
     let told = |words: &[&str]| {
         let mut run = command(logtap());
         run.args(words).current_dir(workspace.path());
@@ -137,7 +137,7 @@ fn a_directory_of_something_else_is_told() {
     };
     let run = ["run", "--dir", "elsewhere", "--", "true"];
     assert!(told(&run).contains(warning));
-    assert!(!told(&run).contains("no capture"), "it is one now");
+    assert!(!told(&run).contains("not a capture"), "it is one now");
 }
 
 #[test]

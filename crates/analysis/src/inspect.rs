@@ -98,7 +98,8 @@ pub fn inspect(
         .collect();
     let filled = || entries.iter().filter(|entry| entry.lines > 0);
     let (timeline, width) = timeline(&spans);
-    let total_lines = entries.iter().map(|entry| entry.lines).sum::<u64>() + unparsed.lines;
+    let total_lines =
+        entries.iter().map(|entry| entry.lines).fold(unparsed.lines, u64::saturating_add);
     damaged.sort();
     damaged.extend(damage(directory));
     Ok(InspectReport {
@@ -106,8 +107,11 @@ pub fn inspect(
         files: capture.segments().len(),
         total_lines,
         unparsed_lines: unparsed.lines,
-        total_bytes: entries.iter().map(|entry| entry.bytes).sum::<u64>() + unparsed.bytes,
-        disk_size: capture.segments().iter().map(Segment::disk_bytes).sum(),
+        total_bytes: entries
+            .iter()
+            .map(|entry| entry.bytes)
+            .fold(unparsed.bytes, u64::saturating_add),
+        disk_size: capture.segments().iter().map(Segment::disk_bytes).fold(0, u64::saturating_add),
         data_from: filled().map(|entry| entry.from).min(),
         data_to: filled().map(|entry| entry.to).max(),
         lines_per_sec: capture.metadata().map_or(0.0, |metadata| rate(metadata, total_lines)),

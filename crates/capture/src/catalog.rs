@@ -16,6 +16,7 @@ use crate::layout::{INDEX, METADATA, SegmentName, finished_file, is_dated, raw_f
 use crate::losses::Losses;
 use crate::losses::Removed;
 use crate::metadata::{Metadata, Redaction};
+use crate::open;
 use crate::replace::{remove_if_there, replace_file};
 use crate::stored::{MAX_SOURCES, Sources};
 use crate::timestamp::Timestamp;
@@ -33,6 +34,10 @@ pub(crate) struct Catalog {
     counts_before: BTreeMap<String, u64>,
     /// Times that a closed segment could not be entered into the index or compressed.
     pub(crate) failures: u64,
+    /// Times that the disk refused to write a closed segment through.
+    pub(crate) sync_failures: u64,
+    /// Whether what is told of closed segments is on the disk before anybody goes on.
+    pub(crate) durable: bool,
     limits: Limits,
     room: Room,
 }
@@ -75,6 +80,8 @@ impl Catalog {
             closed: Vec::new(),
             counts_before: BTreeMap::new(),
             failures: 0,
+            sync_failures: 0,
+            durable: false,
             limits,
             room: Room::found(directory),
         };
@@ -86,7 +93,7 @@ impl Catalog {
 
     /// Writes what a start has learned, if it is more than what is there.
     pub(crate) fn save_found(&mut self, found_losses: bool) -> Result<(), CaptureError> {
-        let known = std::fs::read(self.directory.join(INDEX)).unwrap_or_default();
+        let known = open::read(&self.directory.join(INDEX)).unwrap_or_default();
         match known == self.index() {
             _ if found_losses => self.save(Books::Both, false),
             true => Ok(()),
@@ -101,7 +108,7 @@ impl Catalog {
         self.insert(Closed::new(stats.into_entry(raw_file(stem)), disk_bytes));
         // What cannot be written now, on a full disk, is written with the next change, and at the end
         // it has to be. Until then readers read the segment instead of the index.
-        if self.save(Books::Both, false).is_err() {
+        if self.save(Books::Both, self.durable).is_err() {
             self.failures += 1;
         }
     }
@@ -134,7 +141,7 @@ impl Catalog {
         }
         // The raw file goes also if the index cannot be written: on a full disk its room is needed, and
         // what the index says about the one is true for the other.
-        let indexed = self.save(Books::Index, false);
+        let indexed = self.save(Books::Index, self.durable);
         remove_if_there(&self.directory.join(&raw))?;
         self.room.settle_partial();
         if let Some(segment) = self.closed.iter_mut().find(|segment| segment.entry.file == finished)
@@ -175,14 +182,15 @@ impl Catalog {
     pub(crate) fn add_dropped(&mut self, stream: &str, lines: u64, bytes: u64) {
         let room = self.names_room();
         let dropped = &mut self.metadata.dropped;
-        dropped.lines += lines;
-        dropped.bytes += bytes;
+        dropped.lines = dropped.lines.saturating_add(lines);
+        dropped.bytes = dropped.bytes.saturating_add(bytes);
         dropped.streams.add(stream, lines, room);
     }
 
     /// Notes that so many of the lines that are dropped came where nobody can be asked to send again.
     pub(crate) fn add_unanswered(&mut self, lines: u64) {
-        self.metadata.dropped.unanswered += lines;
+        let unanswered = &mut self.metadata.dropped.unanswered;
+        *unanswered = unanswered.saturating_add(lines);
     }
 
     /// How much was removed and dropped so far, over the capture's whole life.
@@ -197,9 +205,10 @@ impl Catalog {
 
     /// Counts a segment that is gone, and keeps what must outlive it.
     pub(crate) fn forget(&mut self, entry: &IndexEntry) {
-        self.metadata.removed.segments += 1;
-        self.metadata.removed.lines += entry.lines;
-        self.metadata.removed.bytes += entry.bytes;
+        let removed = &mut self.metadata.removed;
+        removed.segments = removed.segments.saturating_add(1);
+        removed.lines = removed.lines.saturating_add(entry.lines);
+        removed.bytes = removed.bytes.saturating_add(entry.bytes);
         let room = self.names_room();
         self.metadata.removed_streams.add_all(&entry.streams, entry.lines, room);
         for (source, last) in &entry.sources {
@@ -266,7 +275,8 @@ impl Catalog {
 
     /// Bytes of the data files.
     pub(crate) fn data_bytes(&self) -> u64 {
-        self.closed.iter().map(|segment| segment.disk_bytes).sum::<u64>() + self.room.data()
+        let closed = self.closed.iter().map(|segment| segment.disk_bytes);
+        closed.fold(self.room.data(), u64::saturating_add)
     }
 
     /// Tells the metadata on disk of what has changed.

@@ -4,7 +4,7 @@
 //! line replaced, raw file removed. A failure leaves the raw file, which is as good to readers.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -14,7 +14,8 @@ use std::thread::{self, JoinHandle};
 use crate::catalog::Catalog;
 use crate::error::CaptureError;
 use crate::layout::{PARTIAL, finished_file, raw_file};
-use crate::replace::{create, remove_if_there, sync_directory};
+use crate::open::open_to_read;
+use crate::replace::{create, remove_if_there, rename_new, sync_directory};
 use crate::seekable::compress;
 
 /// The thread and the way to it.
@@ -31,19 +32,21 @@ pub(crate) fn lock_catalog(catalog: &Mutex<Catalog>) -> MutexGuard<'_, Catalog> 
 }
 
 impl Compactor {
-    /// Starts the thread. It holds the directory's lock for as long as it works.
+    /// Starts the thread. It holds the directory's lock for as long as it works. With `sync` a raw segment is on the disk
+    /// before it is compressed.
     pub(crate) fn start(
         directory: PathBuf,
         catalog: Arc<Mutex<Catalog>>,
         lock: Arc<File>,
         level: i32,
+        sync: bool,
     ) -> Result<Self, CaptureError> {
         let (stems_tx, stems_rx) = channel();
         let path = directory.clone();
         let thread = thread::Builder::new()
             .name("compress".to_owned())
             .spawn(move || {
-                let failure = run(&directory, &catalog, stems_rx, level);
+                let failure = run(&directory, &catalog, stems_rx, level, sync);
                 drop(lock);
                 failure
             })
@@ -69,6 +72,7 @@ fn run(
     catalog: &Mutex<Catalog>,
     stems_rx: Receiver<String>,
     level: i32,
+    sync: bool,
 ) -> Option<CaptureError> {
     let finish = |stem: &str| {
         let outcome = finish_segment(directory, catalog, stem, level);
@@ -79,6 +83,10 @@ fn run(
     };
     let mut failed: VecDeque<String> = VecDeque::new();
     for stem in stems_rx {
+        // Now: the compressed form may come late, or never.
+        if sync && sync_raw(directory, &stem).is_err() {
+            lock_catalog(catalog).sync_failures += 1;
+        }
         if finish(&stem).is_err() {
             failed.push_back(stem);
             continue;
@@ -95,6 +103,14 @@ fn run(
         .iter()
         .filter_map(|stem| finish(stem).err())
         .fold(None, |first, next| first.or(Some(next)))
+}
+
+/// Writes a raw segment through to the disk. One that is gone, by the disk cap, has nothing to lose.
+fn sync_raw(directory: &Path, stem: &str) -> io::Result<()> {
+    match open_to_read(&directory.join(raw_file(stem))) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        opened => opened?.sync_data(),
+    }
 }
 
 fn finish_segment(
@@ -116,7 +132,7 @@ fn finish_segment(
         }
     };
     let packed = (|| {
-        let from = File::open(&raw)?;
+        let from = open_to_read(&raw)?;
         let mut to = BufWriter::new(create(&partial)?);
         let size = compress(from, &mut to, level, claim)?;
         to.flush()?;
@@ -133,7 +149,7 @@ fn finish_segment(
         remove_if_there(&partial)?;
         return if is_here { packed.map(drop) } else { Ok(()) };
     }
-    if let Err(source) = fs::rename(&partial, &finished) {
+    if let Err(source) = rename_new(&partial, &finished) {
         // What nobody counts must not take room beside the raw form, which stays.
         remove_if_there(&partial)?;
         return Err(CaptureError::io("replace", &finished)(source));

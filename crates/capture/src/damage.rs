@@ -3,13 +3,13 @@
 //! None of it keeps anybody from the lines: readers go through the data files instead. Refuses to repair;
 //! the next receiver that writes into the directory does.
 
-use std::fs;
 use std::path::Path;
 
 use crate::error::CaptureError;
 use crate::index::IndexEntry;
 use crate::layout::INDEX;
 use crate::metadata::Metadata;
+use crate::open;
 
 /// What a reader should know about the metadata and the index of a directory with data files.
 pub fn damage(directory: &Path) -> Vec<String> {
@@ -17,9 +17,9 @@ pub fn damage(directory: &Path) -> Vec<String> {
     if let Err(CaptureError::NotACapture { reason, .. }) = Metadata::read(directory) {
         found.push(format!("{reason}; what is shown is read from the data files"));
     }
-    let index = fs::read(directory.join(INDEX)).unwrap_or_default();
+    let index = open::read(&directory.join(INDEX)).unwrap_or_default();
     let lines = index.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-    let bad = lines.filter(|line| serde_json::from_slice::<IndexEntry>(line).is_err()).count();
+    let bad = lines.filter(|line| IndexEntry::parse(line).is_none()).count();
     if bad > 0 {
         let text =
             "lines of index.jsonl cannot be read; the files that they were about are read instead";
@@ -30,6 +30,8 @@ pub fn damage(directory: &Path) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -4,6 +4,7 @@
 //! last counts), `null` for labels, a missing time. What is not such an object is no entry.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use base64::Engine as _;
@@ -32,10 +33,10 @@ pub struct Line<'a> {
     pub batch: Option<BatchMark>,
 }
 
-/// Says that the lines `first..=last` of a source begin here.
+/// Says that the lines `first..=last` of a source, or of a batch without one, begin here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchMark {
-    /// The source.
+    /// The source; empty where the sender has named none.
     pub source: String,
     /// Number of the line with the mark.
     pub first: u64,
@@ -203,6 +204,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
+/// So many names are looked through one by one.
+const FEW: usize = 32;
+
 /// An object of texts, or null.
 #[derive(Default)]
 struct PairsOf<'a>(BorrowedPairs<'a>);
@@ -223,13 +227,29 @@ impl<'de: 'a, 'a> Deserialize<'de> for PairsOf<'a> {
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<PairsOf<'de>, M::Error> {
                 let mut pairs: BorrowedPairs<'de> = Vec::new();
+                // Where the names are among many; few are looked through faster.
+                let mut places: HashMap<Cow<'de, str>, usize> = HashMap::new();
                 while let Some((Text(name), value)) =
                     map.next_entry::<Text<'de>, Option<Text<'de>>>()?
                 {
                     let value = value.map_or(Cow::Borrowed(""), |text| text.0);
-                    match pairs.iter_mut().find(|(known, _)| *known == name) {
+                    if pairs.len() == FEW {
+                        let known = pairs.iter().enumerate();
+                        places = known.map(|(place, (name, _))| (name.clone(), place)).collect();
+                    }
+                    let place = if pairs.len() < FEW {
+                        pairs.iter().position(|(known, _)| *known == name)
+                    } else {
+                        places.get(&name).copied()
+                    };
+                    match place.and_then(|place| pairs.get_mut(place)) {
                         Some(pair) => pair.1 = value,
-                        None => pairs.push((name, value)),
+                        None => {
+                            if pairs.len() >= FEW {
+                                places.insert(name.clone(), pairs.len());
+                            }
+                            pairs.push((name, value));
+                        }
                     }
                 }
                 Ok(PairsOf(pairs))
@@ -268,7 +288,22 @@ impl<'de> Deserialize<'de> for BatchMark {
             type Value = BatchMark;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("[source, first, last]")
+                f.write_str("{source, first, last}, or as an array")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<BatchMark, M::Error> {
+                let (mut source, mut first, mut last) = (String::new(), None, None);
+                while let Some(name) = map.next_key::<String>()? {
+                    match name.as_str() {
+                        "source" => source = map.next_value()?,
+                        "first" => first = Some(map.next_value()?),
+                        "last" => last = Some(map.next_value()?),
+                        _ => drop(map.next_value::<serde::de::IgnoredAny>()?),
+                    }
+                }
+                let missing = || M::Error::custom("a number is missing");
+                let (first, last) = (first.ok_or_else(missing)?, last.ok_or_else(missing)?);
+                Ok(BatchMark { source, first, last })
             }
 
             fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<BatchMark, S::Error> {
@@ -279,7 +314,7 @@ impl<'de> Deserialize<'de> for BatchMark {
                 Ok(BatchMark { source, first, last })
             }
         }
-        deserializer.deserialize_seq(MarkVisitor)
+        deserializer.deserialize_any(MarkVisitor)
     }
 }
 
@@ -297,7 +332,14 @@ mod tests {
         assert_eq!(line.message, "\u{fffd}");
         assert_eq!(&*line.bytes(), b"\xff");
         assert_eq!(line.metadata, [("pid".into(), "12".into())]);
-        assert_eq!(line.batch, Some(BatchMark { source: "ab".into(), first: 3, last: 4 }));
+        let mark = BatchMark { source: "ab".into(), first: 3, last: 4 };
+        assert_eq!(line.batch, Some(mark.clone()));
+        let as_object = |text| Line::parse(text).and_then(|line| line.batch);
+        let text = br#"{"msg":"m","batch":{"source":"ab","first":3,"last":4}}"#;
+        assert_eq!(as_object(text), Some(mark.clone()));
+        let text = br#"{"msg":"m","batch":{"first":3,"last":4,"more":{}}}"#;
+        assert_eq!(as_object(text), Some(BatchMark { source: String::new(), ..mark }));
+        assert_eq!(as_object(br#"{"msg":"m","batch":{"first":3}}"#), None);
         assert_eq!(line.clone().into_owned(), line);
     }
 

@@ -5,7 +5,8 @@
 //!      and after msg, only where there is something to say:
 //!      ,"meta":{"pid":"12"}              structured metadata
 //!      ,"raw":"/w=="                     the exact bytes, in base64, of a line that is not UTF-8
-//!      ,"batch":["<source>",first,last]  on the first line of a batch that has an origin; always last
+//!      ,"batch":{"source":"...","first":1,"last":6}  on the first line of a batch of several lines, or that has an
+//!      origin (else without a source): what it says is stored as a whole or not at all; always last
 //! ```
 //! Labels, metadata and the current second are rendered once and copied for each line.
 
@@ -68,7 +69,7 @@ impl LineEncoder {
         }
     }
 
-    /// Appends one line; `mark` says that a batch with an origin begins with it.
+    /// Appends one line; `mark` says that a batch begins with it, of no source where that is empty.
     #[inline]
     pub fn line(&mut self, out: &mut Vec<u8>, batch: &Batch, entry: &Entry, mark: Option<&Origin>) {
         out.extend_from_slice(b"{\"ts\":\"");
@@ -93,9 +94,14 @@ impl LineEncoder {
             }
         }
         if let Some(origin) = mark {
-            out.extend_from_slice(b",\"batch\":[\"");
-            push_escaped(out, &origin.source);
-            out.extend_from_slice(format!("\",{},{}]", origin.first, origin.last).as_bytes());
+            out.extend_from_slice(b",\"batch\":{");
+            if !origin.source.is_empty() {
+                out.extend_from_slice(b"\"source\":\"");
+                push_escaped(out, &origin.source);
+                out.extend_from_slice(b"\",");
+            }
+            let numbers = format!("\"first\":{},\"last\":{}}}", origin.first, origin.last);
+            out.extend_from_slice(numbers.as_bytes());
         }
         out.extend_from_slice(b"}\n");
     }
@@ -143,7 +149,7 @@ mod tests {
             one(b"\xff", Some(&origin)),
             "{\"ts\":\"2024-01-15T10:19:59.001Z\",\"labels\":{\"app\":\"w\\\"eb\"},\
              \"msg\":\"\u{fffd}\",\"meta\":{\"pid\":\"12\"},\"raw\":\"/w==\",\
-             \"batch\":[\"ab\",3,4]}\n"
+             \"batch\":{\"source\":\"ab\",\"first\":3,\"last\":4}}\n"
         );
     }
 }

@@ -46,6 +46,22 @@ pub enum CaptureError {
         /// The cap in bytes.
         cap: u64,
     },
+    /// A batch is larger than all that the capture may take.
+    #[error("a push of about {bytes} bytes is larger than all of `{}` may be ({cap} bytes)", .directory.display())]
+    LargerThanCap {
+        /// The capture directory.
+        directory: PathBuf,
+        /// What the batch would take.
+        bytes: u64,
+        /// The cap in bytes.
+        cap: u64,
+    },
+    /// Every name that a new segment could have is taken.
+    #[error("every name for a new file in `{}` is taken", .directory.display())]
+    NoName {
+        /// The capture directory.
+        directory: PathBuf,
+    },
     /// The file system has less room than is to be left free.
     #[error("only {free} bytes are free for `{}`, and {wanted} are to stay free", .directory.display())]
     LowSpace {
@@ -91,6 +107,10 @@ impl CaptureError {
             Self::CapReached { .. } => Some(
                 "raise --max-disk, or choose what is lost with --on-full drop-oldest|drop-newest",
             ),
+            Self::LargerThanCap { .. } => Some("send less at a time, or raise --max-disk"),
+            Self::NoName { .. } => Some(
+                "move files with times in the future away, or name another directory with --dir",
+            ),
             Self::LowSpace { .. } => Some("free some space there, or lower --min-free"),
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull => {
@@ -125,7 +145,12 @@ impl CaptureError {
         matches!(self, Self::Io { action: "sync", .. })
     }
 
-    /// Whether it failed for want of room.
+    /// Whether there is no room, now or ever.
+    pub(crate) fn is_of_room(&self) -> bool {
+        self.is_full() || matches!(self, Self::LargerThanCap { .. })
+    }
+
+    /// Whether it failed because there is no room now.
     pub fn is_full(&self) -> bool {
         match self {
             Self::CapReached { .. } | Self::LowSpace { .. } => true,

@@ -5,7 +5,6 @@
 //! name with too many values is left out, which readers take as "look into the segment".
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -16,6 +15,7 @@ use crate::decode::BatchMark;
 use crate::error::CaptureError;
 use crate::layout::{INDEX, is_plain};
 use crate::losses::{MAX_NAMES_BYTES, StreamCounts, listed};
+use crate::open;
 use crate::stored::Sources;
 use crate::timestamp::Timestamp;
 
@@ -71,12 +71,26 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
+impl IndexEntry {
+    /// Reads a line. `None` for one that cannot be read, or that cannot be true: then the file itself is read.
+    pub(crate) fn parse(line: &[u8]) -> Option<Self> {
+        let entry: Self = serde_json::from_slice(line).ok()?;
+        // Every line of a file has its end; and no file is an exabyte.
+        let is_possible =
+            entry.bytes < MOST_BYTES && (entry.bytes == 0 || entry.lines <= entry.bytes);
+        (is_possible && entry.lines < MOST_BYTES).then_some(entry)
+    }
+}
+
+/// No segment has so many bytes, nor lines.
+const MOST_BYTES: u64 = 1 << 60;
+
 /// Reads a capture's index, skipping lines that cannot be read; the last line about a file counts.
 ///
 /// A missing index is an empty one. A name that is not a plain file name is an error.
 pub fn read_index(directory: &Path) -> Result<Vec<IndexEntry>, CaptureError> {
     let path = directory.join(INDEX);
-    let text = match fs::read(&path) {
+    let text = match open::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(CaptureError::io("read", &path)(error)),
@@ -84,7 +98,7 @@ pub fn read_index(directory: &Path) -> Result<Vec<IndexEntry>, CaptureError> {
     let mut entries: Vec<IndexEntry> = Vec::new();
     let mut places = BTreeMap::new();
     for line in text.split(|&byte| byte == b'\n') {
-        let Ok(entry) = serde_json::from_slice::<IndexEntry>(line) else { continue };
+        let Some(entry) = IndexEntry::parse(line) else { continue };
         if !is_plain(&entry.file) {
             return Err(CaptureError::ForeignFile {
                 directory: directory.to_owned(),
@@ -220,7 +234,7 @@ impl SegmentStats {
 
     /// Notes a batch of which `lines` lines were found.
     pub(crate) fn add_batch(&mut self, mark: &BatchMark, lines: u64) {
-        if lines > 0 {
+        if lines > 0 && !mark.source.is_empty() {
             self.add_source(&mark.source, mark.last.min(mark.first.saturating_add(lines - 1)));
         }
     }
@@ -272,6 +286,8 @@ pub(crate) fn raise(sources: &mut Sources, source: &str, last: u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::losses::{OTHERS, name_of};
 

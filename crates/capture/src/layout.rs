@@ -8,6 +8,7 @@
 //! 2026-11-21T001108-000.jsonl.zst  a segment: finished
 //! *.jsonl, *.jsonl.zst           any other name: a segment that somebody else made
 //! .lock, *.partial               ours, never read
+//! metadata.json.damaged-N        could not be read, and was set aside
 //! ```
 //! The byte order of the names is the order of the data.
 
@@ -22,10 +23,15 @@ pub const LOCK: &str = ".lock";
 /// What a file's name ends with until it is complete.
 pub const PARTIAL: &str = ".partial";
 
+/// What the name of metadata ends with that could not be read, before a number.
+pub const DAMAGED: &str = ".damaged-";
+
 const RAW: &str = ".jsonl";
 const FINISHED: &str = ".jsonl.zst";
 const STEM_LENGTH: usize = "2026-11-21T001108-000".len();
 const HIGHEST_SEQUENCE: u16 = 999;
+/// So many names are tried for one that is free.
+const MOST_TRIED: usize = 10_000;
 
 /// A data file's name, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,23 +85,38 @@ pub fn is_dated(stem: &str) -> bool {
         })
 }
 
-/// The stem of a segment opened `now`, after every dated stem there was.
+/// The stem of a segment opened `now`: after every dated stem there was, and one that nothing has.
 ///
-/// Several within a second are numbered, and a clock that went back does not put new lines before
-/// old ones.
-pub fn next_stem(now: Timestamp, latest: Option<&str>) -> String {
+/// Several within a second are numbered, and a clock that went back does not put new lines before old ones. Where
+/// nothing can come after the latest one, because its time is the last of all, the clock's own is taken. `None` where
+/// thousands of names are taken already.
+pub fn next_stem(
+    now: Timestamp,
+    latest: Option<&str>,
+    is_taken: impl Fn(&str) -> bool,
+) -> Option<String> {
     let latest = latest.filter(|stem| is_dated(stem));
-    let fresh = stamp(now);
-    let Some((latest_stamp, sequence)) = latest.and_then(|stem| stem.rsplit_once('-')) else {
-        return format!("{fresh}-000");
+    let after = latest.and_then(stem_after);
+    let fresh = format!("{}-000", stamp(now));
+    let first = match (latest, after) {
+        (Some(latest), Some(after)) if fresh.as_str() <= latest => after,
+        _ => fresh.clone(),
     };
-    if fresh.as_str() > latest_stamp {
-        return format!("{fresh}-000");
-    }
-    match sequence.parse::<u16>() {
-        Ok(number) if number < HIGHEST_SEQUENCE => format!("{latest_stamp}-{:03}", number + 1),
-        _ => format!("{}-000", second_after(latest_stamp)),
-    }
+    [first, fresh].into_iter().find_map(|first| {
+        std::iter::successors(Some(first), |stem| stem_after(stem))
+            .take(MOST_TRIED)
+            .find(|stem| !is_taken(stem))
+    })
+}
+
+/// The stem behind another, if there is one.
+fn stem_after(stem: &str) -> Option<String> {
+    let (stamp, sequence) = stem.rsplit_once('-')?;
+    let next = match sequence.parse::<u16>() {
+        Ok(number) if number < HIGHEST_SEQUENCE => format!("{stamp}-{:03}", number + 1),
+        _ => format!("{}-000", second_after(stamp)?),
+    };
+    (is_dated(&next) && next.as_str() > stem).then_some(next)
 }
 
 fn is_audit(stem: &str) -> bool {
@@ -110,13 +131,10 @@ fn stamp(time: Timestamp) -> String {
     String::from_utf8_lossy(&text).replace(':', "")
 }
 
-fn second_after(stamp: &str) -> String {
-    let text = match (stamp.get(..13), stamp.get(13..15), stamp.get(15..17)) {
-        (Some(hour), Some(minute), Some(second)) => format!("{hour}:{minute}:{second}Z"),
-        _ => String::new(),
-    };
-    let time = Timestamp::parse(&text).unwrap_or(Timestamp(i64::MAX));
-    self::stamp(Timestamp(time.0.saturating_add(1_000_000_000)))
+fn second_after(stamp: &str) -> Option<String> {
+    let (hour, minute, second) = (stamp.get(..13)?, stamp.get(13..15)?, stamp.get(15..17)?);
+    let time = Timestamp::parse(&format!("{hour}:{minute}:{second}Z"))?;
+    Some(self::stamp(Timestamp(time.0.checked_add(1_000_000_000)?)))
 }
 
 #[cfg(test)]
@@ -148,18 +166,35 @@ mod tests {
     #[test]
     fn every_new_name_comes_after_the_last() {
         let now = Timestamp::parse("2026-11-21T00:11:08.9Z").unwrap();
-        assert_eq!(next_stem(now, None), "2026-11-21T001108-000");
-        assert_eq!(next_stem(now, Some("export-000")), "2026-11-21T001108-000");
+        let next = |latest: Option<&str>| next_stem(now, latest, |_| false).unwrap();
+        assert_eq!(next(None), "2026-11-21T001108-000");
+        assert_eq!(next(Some("export-000")), "2026-11-21T001108-000");
         let cases = [
             ("2026-11-21T001107-005", "2026-11-21T001108-000"),
             ("2026-11-21T001108-000", "2026-11-21T001108-001"),
             ("2026-11-21T001108-999", "2026-11-21T001109-000"),
             ("2026-12-31T235959-999", "2027-01-01T000000-000"),
             ("2030-01-01T000000-041", "2030-01-01T000000-042"),
+            ("9999-12-31T235959-998", "9999-12-31T235959-999"),
         ];
-        for (latest, next) in cases {
-            assert_eq!(next_stem(now, Some(latest)), next);
-            assert!(latest < next);
+        for (latest, expected) in cases {
+            assert_eq!(next(Some(latest)), expected);
+            assert!(latest < expected);
         }
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_never_taken_again() {
+        let now = Timestamp::parse("2026-11-21T00:11:08.9Z").unwrap();
+        // Nothing comes behind these.
+        for latest in ["9999-12-31T235959-999", "2262-04-11T234716-999", "9999-99-99T999999-999"] {
+            let mut taken = std::collections::HashSet::from([latest.to_owned()]);
+            for number in 0..1200 {
+                let next = next_stem(now, Some(latest), |stem| taken.contains(stem));
+                let next = next.unwrap_or_else(|| panic!("{number}: no name"));
+                assert!(is_dated(&next) && taken.insert(next.clone()), "{next}");
+            }
+        }
+        assert_eq!(next_stem(now, None, |_| true), None);
     }
 }

@@ -1,22 +1,18 @@
 //! One writer for a capture: a lock that ends with the process that holds it.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::error::CaptureError;
 use crate::layout::LOCK;
+use crate::open::open_regular;
 
 /// Locks a directory for writing, for as long as the file is open.
 pub(crate) fn lock(directory: &Path) -> Result<File, CaptureError> {
     let path = directory.join(LOCK);
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(CaptureError::io("open", &path))?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    let file = open_regular(&mut options, &path).map_err(CaptureError::io("open", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {

@@ -5,7 +5,6 @@
 //! segments are gone. Keys that we do not know are kept.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -13,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::error::CaptureError;
 use crate::layout::METADATA;
 use crate::losses::{Dropped, Losses, Removed, StreamCounts};
+use crate::open;
 use crate::stored::Sources;
 use crate::timestamp::{Timestamp, ZERO_TIME};
 
@@ -131,7 +131,7 @@ impl Metadata {
     /// Reads a capture's metadata.
     pub fn read(directory: &Path) -> Result<Self, CaptureError> {
         let path = directory.join(METADATA);
-        let text = fs::read(&path).map_err(|source| match source.kind() {
+        let text = open::read(&path).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => CaptureError::NotACapture {
                 directory: directory.to_owned(),
                 reason: format!("it has no {METADATA}"),
@@ -209,6 +209,8 @@ mod zero_time {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -7,7 +7,7 @@
 //! - Everything else stays as it is, also data files that somebody else put there.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
@@ -15,10 +15,14 @@ use crate::catalog::{Catalog, Closed, Limits};
 use crate::decode::{BatchMark, Line};
 use crate::error::CaptureError;
 use crate::index::{IndexEntry, SegmentStats, read_index};
-use crate::layout::{INDEX, METADATA, PARTIAL, SegmentName, finished_file, is_dated, raw_file};
+use crate::layout::{
+    DAMAGED, INDEX, METADATA, PARTIAL, SegmentName, finished_file, is_dated, raw_file,
+};
 use crate::long_line::{MAX_FOREIGN_LINE, Taken, read_line};
 use crate::losses::stream_name;
 use crate::metadata::Metadata;
+use crate::open::{self, open_regular, open_to_read};
+use crate::replace::rename_new;
 use crate::seekable::MAX_FRAME_TEXT;
 use crate::segment::{OpenSegment, Piece};
 use crate::timestamp::Timestamp;
@@ -31,6 +35,8 @@ pub(crate) struct Recovered {
     pub(crate) latest_stem: Option<String>,
     /// Whether segments are gone that nobody had counted.
     pub(crate) found_losses: bool,
+    /// What a person should know of what was found.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Reads a directory, repairing it. The directory must be locked.
@@ -39,13 +45,14 @@ pub(crate) fn recover(
     now: Timestamp,
     limits: Limits,
 ) -> Result<Recovered, CaptureError> {
-    let mut metadata = read_metadata(directory, now)?;
+    let mut notes = Vec::new();
+    let mut metadata = read_metadata(directory, now, &mut notes)?;
     let counted = std::mem::take(&mut metadata.removed_files);
     let mut indexed: BTreeMap<String, _> =
         read_index(directory)?.into_iter().map(|entry| (entry.file.clone(), entry)).collect();
     let mut closed = Vec::new();
     let mut latest_stem = None;
-    for (stem, mut files) in find_segments(directory)? {
+    for (stem, mut files) in find_segments(directory, &mut notes)? {
         if is_dated(&stem) {
             latest_stem = Some(stem.clone());
             if files.raw && files.finished {
@@ -71,21 +78,48 @@ pub(crate) fn recover(
     for lost in indexed.values() {
         catalog.forget(lost);
     }
-    Ok(Recovered { catalog, latest_stem, found_losses: !indexed.is_empty() })
+    Ok(Recovered { catalog, latest_stem, found_losses: !indexed.is_empty(), notes })
 }
 
-fn read_metadata(directory: &Path, now: Timestamp) -> Result<Metadata, CaptureError> {
+fn read_metadata(
+    directory: &Path,
+    now: Timestamp,
+    notes: &mut Vec<String>,
+) -> Result<Metadata, CaptureError> {
     let path = directory.join(METADATA);
-    match fs::metadata(&path) {
-        // Missing, or emptied by a power cut.
-        Ok(metadata) if metadata.len() > 0 => {}
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(CaptureError::io("read", &path)(error));
-        }
-        _ => return Ok(Metadata::begin(now)),
+    match open::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Metadata::begin(now)),
+        Err(error) => return Err(CaptureError::io("read", &path)(error)),
+        // As a power cut may leave it: there is nothing in it.
+        Ok(text) if text.iter().all(|&byte| byte == 0) => return Ok(Metadata::begin(now)),
+        Ok(_) => {}
     }
-    let metadata = Metadata::read(directory)?;
-    Ok(Metadata { started: metadata.started.or(Some(now)), ..metadata })
+    match Metadata::read(directory) {
+        Ok(metadata) => Ok(Metadata { started: metadata.started.or(Some(now)), ..metadata }),
+        // Somebody may want what can still be read in it.
+        Err(CaptureError::NotACapture { reason, .. }) => {
+            let aside = set_aside(directory)?;
+            notes.push(format!("{reason}; it was set aside as `{aside}`, and is made anew"));
+            Ok(Metadata::begin(now))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives metadata that cannot be read another name; what it said is read from the data files again.
+fn set_aside(directory: &Path) -> Result<String, CaptureError> {
+    const MOST: u32 = 1000;
+    let path = directory.join(METADATA);
+    for number in 1..=MOST {
+        let aside = format!("{METADATA}{DAMAGED}{number}");
+        match rename_new(&path, &directory.join(&aside)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            outcome => {
+                return outcome.map(|()| aside).map_err(CaptureError::io("set aside", &path));
+            }
+        }
+    }
+    Err(CaptureError::io("set aside", &path)(io::ErrorKind::AlreadyExists.into()))
 }
 
 /// Removes one of two files that hold the same lines.
@@ -172,7 +206,10 @@ struct Files {
 }
 
 /// The data files by stem; removes what was never completed.
-fn find_segments(directory: &Path) -> Result<BTreeMap<String, Files>, CaptureError> {
+fn find_segments(
+    directory: &Path,
+    notes: &mut Vec<String>,
+) -> Result<BTreeMap<String, Files>, CaptureError> {
     let mut segments: BTreeMap<String, Files> = BTreeMap::new();
     let entries = fs::read_dir(directory).map_err(CaptureError::io("list", directory))?;
     for entry in entries {
@@ -180,13 +217,17 @@ fn find_segments(directory: &Path) -> Result<BTreeMap<String, Files>, CaptureErr
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
         if let Some(whole) = name.strip_suffix(PARTIAL) {
-            let ours = whole == INDEX
-                || whole == METADATA
+            let ours = [INDEX, METADATA].contains(&whole.strip_prefix('.').unwrap_or(whole))
                 || SegmentName::parse(whole).is_some_and(|name| is_dated(&name.stem));
             if ours {
-                fs::remove_file(entry.path()).map_err(CaptureError::io("remove", &entry.path()))?;
+                remove_partial(&entry.path())?;
             }
         } else if let Some(name) = SegmentName::parse(name) {
+            // A link, a pipe or a directory of such a name is none of ours, nor a reader's.
+            if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                notes.push(format!("`{}` is not a regular file, and is left alone", name.file()));
+                continue;
+            }
             let files = segments.entry(name.stem).or_default();
             match name.finished {
                 true => files.finished = true,
@@ -197,12 +238,17 @@ fn find_segments(directory: &Path) -> Result<BTreeMap<String, Files>, CaptureErr
     Ok(segments)
 }
 
+/// Removes what was never completed. A directory of its name stays: it is not ours, and takes no room of ours.
+fn remove_partial(path: &Path) -> Result<(), CaptureError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => Ok(()),
+        outcome => outcome.map_err(CaptureError::io("remove", path)),
+    }
+}
+
 /// Cuts what a crash left incomplete at the end of a raw segment.
 fn repair(path: &Path) -> Result<(), CaptureError> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
+    let file = open_regular(OpenOptions::new().read(true).write(true), path)
         .map_err(CaptureError::io("open", path))?;
     let size = file.metadata().map_err(CaptureError::io("read", path))?.len();
     let sound = sound_length(BufReader::with_capacity(1 << 18, &file))
@@ -242,16 +288,16 @@ fn sound_length(mut from: impl io::BufRead) -> io::Result<u64> {
 /// The mark of a batch in a line; nearly all lines have none and are not parsed.
 fn batch_mark(line: &[u8]) -> Option<BatchMark> {
     let text = line.strip_suffix(b"\n").unwrap_or(line);
-    if !text.ends_with(b"]}") {
+    if !text.ends_with(b"}}") && !text.ends_with(b"]}") {
         return None;
     }
-    memchr::memmem::rfind(text, b",\"batch\":[\"")?;
+    memchr::memmem::rfind(text, b",\"batch\":")?;
     Line::parse(text)?.batch
 }
 
 /// Learns about a segment what the index should say.
 fn scan(path: &Path, finished: bool, limits: Limits) -> Result<SegmentStats, CaptureError> {
-    let file = File::open(path).map_err(CaptureError::io("open", path))?;
+    let file = open_to_read(path).map_err(CaptureError::io("open", path))?;
     let from: Box<dyn Read> = if finished {
         Box::new(zstd::stream::read::Decoder::new(file).map_err(CaptureError::io("read", path))?)
     } else {

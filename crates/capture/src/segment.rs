@@ -14,6 +14,7 @@ use crate::error::CaptureError;
 use crate::index::IndexEntry;
 use crate::layout::{SegmentName, finished_file};
 use crate::long_line::MAX_FOREIGN_LINE;
+use crate::open::open_to_read;
 use crate::seekable::{FOOTER, FRAME_TEXT, parse_table, table_size};
 
 /// Windows of other writers' compressed files are read up to this size, as a power of two.
@@ -97,7 +98,7 @@ impl Segment {
         let names = [self.name.file(), finished_file(&self.name.stem)];
         for name in names {
             let path = self.directory.join(name);
-            match File::open(&path) {
+            match open_to_read(&path) {
                 Ok(file) => return Ok(Some(OpenSegment { path, file })),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(CaptureError::io("open", &path)(error)),
@@ -110,7 +111,7 @@ impl Segment {
 impl OpenSegment {
     /// Opens a data file by its path.
     pub(crate) fn of(path: PathBuf) -> Result<Self, CaptureError> {
-        let file = File::open(&path).map_err(CaptureError::io("open", &path))?;
+        let file = open_to_read(&path).map_err(CaptureError::io("open", &path))?;
         Ok(Self { path, file })
     }
 

@@ -5,11 +5,11 @@
 //! a name again, so that the two have nothing in common. A raw file is never less than its compressed
 //! one.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use crate::index::IndexEntry;
+use crate::open::open_to_read;
 
 /// What two files of one stem have to do with each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub(crate) fn judge(finished: Option<&IndexEntry>, raw_bytes: u64) -> Option<Twi
 
 /// Compares their content.
 pub(crate) fn compare(raw: &Path, finished: &Path) -> io::Result<Twins> {
-    let mut raw = BufReader::new(File::open(raw)?);
-    let mut decoder = zstd::stream::read::Decoder::new(File::open(finished)?)?;
+    let mut raw = BufReader::new(open_to_read(raw)?);
+    let mut decoder = zstd::stream::read::Decoder::new(open_to_read(finished)?)?;
     let mut unpacked = vec![0; 1 << 18];
     let mut expected = vec![0; 1 << 18];
     loop {

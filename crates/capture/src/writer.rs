@@ -22,7 +22,7 @@ use crate::durability::Fsync;
 use crate::error::CaptureError;
 use crate::fullness::OnFull;
 use crate::index::SegmentStats;
-use crate::layout::next_stem;
+use crate::layout::{PARTIAL, finished_file, next_stem, raw_file};
 use crate::lock::lock;
 use crate::losses::{Losses, name_of};
 use crate::recovery::{Recovered, recover};
@@ -57,6 +57,7 @@ pub struct Writer {
     sync_failures: u64,
     /// Whether lines were dropped that the metadata on disk does not tell of.
     untold_losses: bool,
+    notes: Vec<String>,
 }
 
 impl Writer {
@@ -73,8 +74,9 @@ impl Writer {
             keep_all: options.on_full == OnFull::DropNewest,
             compress: options.compress,
         };
-        let Recovered { mut catalog, latest_stem, found_losses } =
+        let Recovered { mut catalog, latest_stem, found_losses, notes } =
             recover(directory, (options.clock)(), limits)?;
+        catalog.durable = options.fsync != Fsync::Never;
         catalog.save_found(found_losses)?;
         // A capture that has ended stays so until the first line.
         let live = !catalog.is_stopped();
@@ -102,6 +104,7 @@ impl Writer {
             rotation_failures: 0,
             sync_failures: 0,
             untold_losses: false,
+            notes,
         };
         for stem in waiting {
             writer.compress(stem)?;
@@ -114,6 +117,11 @@ impl Writer {
         &self.directory
     }
 
+    /// What a person should know of what was found in the directory.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// Bytes of all files of the capture: segments, index and metadata.
     pub fn disk_bytes(&self) -> u64 {
         lock_catalog(&self.catalog).disk_bytes()
@@ -124,6 +132,7 @@ impl Writer {
         let catalog = lock_catalog(&self.catalog);
         let (disk_bytes, (removed, dropped_lines)) = (catalog.disk_bytes(), catalog.lost());
         let rotation_failures = self.rotation_failures + catalog.failures;
+        let sync_failures = self.sync_failures + catalog.sync_failures;
         drop(catalog);
         Status {
             disk_bytes,
@@ -131,7 +140,7 @@ impl Writer {
             rotations_by_size: self.rotations_by_size,
             rotations_by_age: self.rotations_by_age,
             rotation_failures,
-            sync_failures: self.sync_failures,
+            sync_failures,
             removed,
             dropped_lines,
         }
@@ -155,7 +164,7 @@ impl Writer {
                 appended.stored = entries.len() as u64;
                 self.options.redactor.count(redacted, skipped as u64);
             }
-            Err(error) if error.is_full() && self.options.on_full != OnFull::Reject => {
+            Err(error) if error.is_of_room() && self.options.on_full != OnFull::Reject => {
                 appended.dropped = entries.len() as u64;
                 // Whoever sent them is told that they are taken care of, so they are counted before.
                 self.count_dropped(batch, entries);
@@ -195,8 +204,9 @@ impl Writer {
     ) -> Result<(), CaptureError> {
         let incoming = expected_size(batch.text.len() as u64, entries.len() as u64);
         if let Some(cap) = self.options.disk_cap.filter(|cap| *cap < incoming) {
-            // Nothing older is given up for a batch that would not fit anyway.
-            return Err(CaptureError::CapReached { directory: self.directory.clone(), cap });
+            // Nothing older is given up for a batch that would not fit anyway, and waiting does not help.
+            let directory = self.directory.clone();
+            return Err(CaptureError::LargerThanCap { directory, bytes: incoming, cap });
         }
         self.rotate_old()?;
         if let Some(active) = &self.active
@@ -318,7 +328,9 @@ impl Writer {
             Some(active) => active,
             None => {
                 let begun = (self.options.clock)();
-                let stem = next_stem(begun, self.latest_stem.as_deref());
+                let is_taken = |stem: &str| is_taken(&self.directory, stem);
+                let stem = next_stem(begun, self.latest_stem.as_deref(), is_taken)
+                    .ok_or_else(|| CaptureError::NoName { directory: self.directory.clone() })?;
                 let stats = SegmentStats::within(self.names_room);
                 let fsync = self.options.fsync;
                 let active = Active::begin(&self.directory, stem, begun, fsync, stats)?;
@@ -338,11 +350,15 @@ impl Writer {
     fn close_active(&mut self) -> Result<(), CaptureError> {
         if let Some(active) = &mut self.active {
             active.repair(&self.catalog)?;
-            // Compressed, it is on the disk before its raw form goes.
+            // Where it is going to be compressed, the thread that does it writes it through first.
             let is_last_form = !self.options.compress && self.options.fsync != Fsync::Never;
             if (is_last_form || self.options.fsync.is_eager()) && active.sync().is_err() {
-                // What the kernel has is readable still, and the next segment may fare better.
                 self.sync_failures += 1;
+                // Pages that the disk has refused count as written afterwards, and are not: another file gets them.
+                if active.write_again().is_err() {
+                    // What the kernel has is readable still, and the next segment may fare better.
+                    self.sync_failures += 1;
+                }
             }
         }
         let Some(active) = self.active.take() else { return Ok(()) };
@@ -368,11 +384,19 @@ impl Writer {
                 Arc::clone(&self.catalog),
                 Arc::clone(&self.lock),
                 self.options.compression_level,
+                self.options.fsync != Fsync::Never,
             )?,
         };
         self.compactor.insert(compactor).submit(stem);
         Ok(())
     }
+}
+
+/// Whether anything has a name that a segment of this stem would have.
+fn is_taken(directory: &Path, stem: &str) -> bool {
+    let finished = finished_file(stem);
+    let names = [raw_file(stem), format!("{finished}{PARTIAL}"), finished];
+    names.iter().any(|name| fs::symlink_metadata(directory.join(name)).is_ok())
 }
 
 impl Drop for Writer {

@@ -66,7 +66,7 @@ impl Receiver {
     }
 }
 
-/// The text of the raw segments of a capture.
+/// The text of the raw segments of a capture, without the marks of batches.
 pub(crate) fn raw_text(directory: &Path) -> String {
     let mut names: Vec<_> = fs::read_dir(directory)
         .unwrap()
@@ -74,7 +74,12 @@ pub(crate) fn raw_text(directory: &Path) -> String {
         .filter(|path| path.extension().is_some_and(|end| end == "jsonl"))
         .collect();
     names.sort();
-    names.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+    let text: String = names.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let unmarked = |line: &str| match line.rfind(",\"batch\":{") {
+        Some(mark) => format!("{}}}\n", &line[..mark]),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(unmarked).collect()
 }
 
 /// The header of a JSON body.

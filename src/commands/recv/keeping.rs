@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use logtap_recv::redact::{Pattern, Patterns};
-use logtap_recv::{Fsync, OnFull, WriterOptions, foreign_content, segment_limit};
+use logtap_recv::{Fsync, OnFull, WriterOptions, foreign_content, foreign_writers, segment_limit};
 use logtap_units::read;
 use logtap_units::show::size;
 
@@ -90,14 +90,22 @@ impl Room {
     }
 }
 
-/// Says that a directory holds something else than a capture.
-pub(crate) fn others(directory: &Path) -> Option<String> {
-    let other = foreign_content(directory)?;
-    Some(format!(
-        "`{}` is no capture and not empty, `{other}` is in it: the files of the capture will lie among \
-         others; --dir names an empty or a new directory",
-        directory.display()
-    ))
+/// What a directory holds beside a capture, and who else may write there.
+pub(crate) fn others(directory: &Path) -> Vec<String> {
+    let shown = directory.display();
+    let content = foreign_content(directory).map(|other| {
+        format!(
+            "`{shown}` is not a capture and not empty, `{other}` is in it: the files of the capture will lie among \
+             others; --dir names an empty or a new directory"
+        )
+    });
+    let writers = foreign_writers(directory).map(|who| {
+        format!(
+            "{who} may write into `{shown}`, and so put lines into the capture or take some away; `chmod go-w {shown}` \
+             forbids it"
+        )
+    });
+    content.into_iter().chain(writers).collect()
 }
 
 /// What goes when there is no room.

@@ -29,6 +29,9 @@ impl Sink for CaptureSink {
         };
         match stored {
             Ok(()) => Ok(()),
+            Err(error) if error.is_too_large() => {
+                Err(PushError::TooLarge { reason: chain(&error) })
+            }
             Err(error) if error.is_bad_batch() => Err(PushError::Refused { reason: chain(&error) }),
             // A full disk may get room again, and what cannot be written stays with the collector.
             Err(error) => {

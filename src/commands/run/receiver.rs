@@ -85,10 +85,14 @@ impl Opened {
                 return Ok(Self { sink, capture: None, address: Some(address), keeper, owner });
             }
             Destination::Capture(directory) => {
-                if let Some(note) = others(directory).filter(|_| settings.told == Told::Text) {
-                    Printer::new().note(format_args!("logtap: warning: {note}"));
+                let notes = others(directory);
+                let capture = Capture::open(directory, &settings.redactor)?;
+                if settings.told == Told::Text {
+                    for note in notes.iter().chain(capture.store.notes()) {
+                        Printer::new().note(format_args!("logtap: warning: {note}"));
+                    }
                 }
-                Capture::open(directory, &settings.redactor)?
+                capture
             }
             Destination::NextCapture => Capture::next(&settings.redactor)?,
         };

@@ -150,7 +150,7 @@ impl Catalog {
             let weights =
                 self.closed.iter().map(|segment| segment.disk_bytes + segment.entry_bytes);
             let others = self.claimed();
-            if weights.clone().sum::<u64>().saturating_add(others) <= cap {
+            if weights.clone().fold(others, u64::saturating_add) <= cap {
                 break;
             }
             if self.limits.keep_all {
@@ -212,8 +212,9 @@ impl Catalog {
             }
             if self.metadata.stopped.is_some() {
                 let entries = self.closed.iter().map(|segment| &segment.entry);
-                self.metadata.total_lines = entries.clone().map(|entry| entry.lines).sum();
-                self.metadata.total_bytes = entries.map(|entry| entry.bytes).sum();
+                let sum = |sum: u64, one: u64| sum.saturating_add(one);
+                self.metadata.total_lines = entries.clone().map(|entry| entry.lines).fold(0, sum);
+                self.metadata.total_bytes = entries.map(|entry| entry.bytes).fold(0, sum);
             }
             let mut texts = Texts {
                 metadata: (!matches!(books, Books::Index)).then(|| self.metadata.render()),

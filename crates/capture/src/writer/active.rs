@@ -4,8 +4,8 @@
 //! batch is taken back. Decides nothing: when to begin another segment, and what goes when there is no
 //! room, is for its owner and the catalog.
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
@@ -20,7 +20,8 @@ use crate::error::CaptureError;
 use crate::index::SegmentStats;
 use crate::layout::raw_file;
 use crate::losses::name_of;
-use crate::replace::{create_new, sync_directory};
+use crate::open::{open_regular, open_to_read};
+use crate::replace::{create, create_new, sync_directory};
 use crate::timestamp::Timestamp;
 
 /// Lines are handed to the kernel in pieces of about this size.
@@ -102,7 +103,7 @@ impl Active {
         &mut self,
         batch: &Batch,
         entries: &[Entry],
-        mut mark: Option<&Origin>,
+        mark: Option<&Origin>,
         pieces: &mut Pieces,
         catalog: &Mutex<Catalog>,
         fsync: Fsync,
@@ -114,6 +115,9 @@ impl Active {
         lines_per_stream.clear();
         lines_per_stream.resize(batch.streams.len(), 0);
         let source = batch.origin.as_ref().map(|origin| origin.source.as_str());
+        // Whoever is killed in the middle leaves a part, which the next start cannot tell from a whole without this.
+        let whole = Origin { source: String::new(), first: 1, last: entries.len() as u64 };
+        let mut mark = mark.or((entries.len() > 1).then_some(&whole));
         let names: Vec<String> = batch.streams.iter().map(|labels| name_of(labels)).collect();
         let growth = self.stats.growth(&batch.streams, &names, source);
         let entry_bytes = self.stats.entry_bytes() + growth;
@@ -198,6 +202,31 @@ impl Active {
         }
         self.synced = Instant::now();
         Ok(())
+    }
+
+    /// Writes all of it into another file, through to the disk, and puts that in its place: for content of which the
+    /// disk has refused a part.
+    pub(super) fn write_again(&mut self) -> Result<(), CaptureError> {
+        let partial = self.path.with_extension("jsonl.partial");
+        let again = || {
+            let mut from = open_to_read(&self.path)?.take(self.length);
+            let mut to = create(&partial)?;
+            io::copy(&mut from, &mut to)?;
+            to.sync_all()?;
+            fs::rename(&partial, &self.path)?;
+            open_regular(OpenOptions::new().append(true), &self.path)
+        };
+        match again() {
+            Ok(file) => {
+                self.file = file;
+                self.unsynced = false;
+                Ok(())
+            }
+            Err(error) => {
+                drop(fs::remove_file(&partial));
+                Err(CaptureError::io("sync", &self.path)(error))
+            }
+        }
     }
 
     /// Writes it through where that is wanted so often and was not done for so long.
