@@ -8,6 +8,8 @@ mod typing;
 mod completion;
 /// Job control: Ctrl-C, Ctrl-Z, background.
 mod jobs;
+/// A program with thousands of log files.
+mod many_files;
 /// Mistakes in arguments, the same in all three programs.
 mod mistakes;
 /// Paths with blanks, line ends and bytes that are no text.

@@ -92,7 +92,7 @@ fn thousands_of_files_without_a_ring_keep_their_names() {
     let collector = Collector::start(config(&parent), Box::new(sink.clone())).unwrap();
     let socket = UnixDatagram::unbound().unwrap();
     let to = parent.path().join("tap").join("tap.sock");
-    let files: u64 = 4096;
+    let files: u64 = 9000;
     for number in 0..files {
         let path = format!("/var/log/{number}.log");
         socket.send_to(&frame(number + 1, 0, 0, &path, b"line\n"), &to).unwrap();

@@ -3,7 +3,7 @@
 //! One word a descriptor, shared by threads and by children of vfork:
 //!
 //! ```text
-//!  63 ─────── 32 ┬ 31 ────── 29 ┬ 28 ───────── 28 ┬ 27 ── 20 ┬ 19 ─────── 8 ┬ 7 ── 0
+//!  63 ─────── 35 ┬ 34 ────── 29 ┬ 28 ───────── 28 ┬ 27 ── 20 ┬ 19 ─────── 8 ┬ 7 ── 0
 //!  │ generation  │ class, high  │ may suppress    │ epoch    │ number >> 13 │ class │
 //!  └─────────────┴──────────────┴─────────────────┴──────────┴──────────────┴───────┘
 //! ```
@@ -30,9 +30,12 @@ const STDERR: u8 = 3;
 const FILES: u8 = 4;
 const FILES_A_PAGE: u16 = 256 - FILES as u16;
 const HIGH_SHIFT: u32 = 29;
+const HIGH_BITS: u32 = 6;
+/// Entries of the file table that a word has room for.
+pub(crate) const MAX_FILES: usize = (FILES_A_PAGE as usize) << HIGH_BITS;
 
 const SUPPRESS: u64 = 1 << 28;
-const GENERATION: u64 = 1 << 32;
+const GENERATION: u64 = 1 << (HIGH_SHIFT + HIGH_BITS);
 
 static CLASSES: [AtomicU64; WORDS] = [const { AtomicU64::new(0) }; WORDS];
 static LOCAL_EPOCH: AtomicU32 = AtomicU32::new(0);
@@ -72,7 +75,7 @@ fn unpack(word: u64) -> Option<Class> {
         STDOUT => Stream::Stdout,
         STDERR => Stream::Stderr,
         file => {
-            let page = (word >> HIGH_SHIFT & 7) as u16;
+            let page = (word >> HIGH_SHIFT & ((1 << HIGH_BITS) - 1)) as u16;
             Stream::File(page * FILES_A_PAGE + u16::from(file - FILES))
         }
     };
@@ -256,7 +259,7 @@ mod tests {
             Some(Class { stream: Stream::File(63), suppress: true }),
             Some(Class { stream: Stream::File(251), suppress: true }),
             Some(Class { stream: Stream::File(252), suppress: false }),
-            Some(Class { stream: Stream::File(1023), suppress: true }),
+            Some(Class { stream: Stream::File(MAX_FILES as u16 - 1), suppress: true }),
         ] {
             assert_eq!(unpack(pack(class)), class);
         }

@@ -11,18 +11,25 @@
 
 use core::cell::UnsafeCell;
 use core::slice;
-use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use logtap_wire::identity::Identity;
 use logtap_wire::pattern;
 use logtap_wire::ring::writer::Ring;
 
+use crate::descriptors::MAX_FILES;
 use crate::environment::{self, Settings};
 use crate::syscall::{self, AT_FDCWD, S_IFIFO, S_IFREG, Status};
 use crate::text::Text;
 
-/// Files that one process can have tapped over its life before entries are shared.
-const ENTRIES: usize = 1024;
+/// Files that one process can have tapped over its life before entries are shared: as many as a word of the table of
+/// descriptors can name. An entry is never written again, since a thread may be reading it, so what comes and goes takes
+/// new ones. Memory is taken by those in use alone.
+const ENTRIES: usize = MAX_FILES;
+/// What is tried where address space is short.
+const FEW_ENTRIES: usize = 1024;
+/// Entries that a look for a file passes at most.
+const PROBES: usize = 1024;
 /// Longest path that is kept; of a longer one the end.
 const MAX_PATH: usize = 256;
 
@@ -49,16 +56,22 @@ unsafe impl Sync for Entry {}
 /// The table; null where no file is to be tapped. Not a static of its size: those that are read with every write would lie
 /// on both sides of it, and a page more is a page fault more at the start of every program.
 static TABLE: AtomicPtr<Entry> = AtomicPtr::new(core::ptr::null_mut());
+/// How many entries it has. Written before it, and never again.
+static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
 /// Makes room for the files, where some are to be tapped. Called once, before the hooks are active.
 pub(crate) fn start(settings: &Settings) -> Result<(), &'static str> {
     if settings.patterns().is_empty() {
         return Ok(());
     }
-    let table = syscall::map_anonymous(size_of::<[Entry; ENTRIES]>())
-        .map_err(|_| "there is no memory for the table of files")?;
-    TABLE.store(table.cast(), Ordering::Release);
-    Ok(())
+    for length in [ENTRIES, FEW_ENTRIES] {
+        if let Ok(table) = syscall::map_anonymous(size_of::<Entry>() * length) {
+            LENGTH.store(length, Ordering::Relaxed);
+            TABLE.store(table.cast(), Ordering::Release);
+            return Ok(());
+        }
+    }
+    Err("there is no memory for the table of files")
 }
 
 #[inline(always)]
@@ -68,7 +81,7 @@ fn table() -> &'static [Entry] {
         return &[];
     }
     // SAFETY: a mapping of so many entries, which stays; zeros are an entry that is not in use.
-    unsafe { slice::from_raw_parts(table, ENTRIES) }
+    unsafe { slice::from_raw_parts(table, LENGTH.load(Ordering::Relaxed)) }
 }
 
 impl Entry {
@@ -114,24 +127,41 @@ fn is_of(index: u16, identity: &Identity) -> bool {
 
 /// The entry of a file that has the same name as well.
 fn same(identity: &Identity, path: &[u8]) -> Option<u16> {
-    in_use()
-        .position(|entry| {
-            entry.content().is_some_and(|content| {
-                content.identity.is(identity) && content.path[..content.length] == *path
-            })
-        })
-        .map(|index| index as u16)
+    places(identity).take_while(is_claimed).find_map(|(index, entry)| {
+        let content = entry.content()?;
+        let is_same = content.identity.is(identity) && content.path[..content.length] == *path;
+        is_same.then_some(index as u16)
+    })
 }
 
-/// The entries from the first to the last that was ever claimed: they are claimed in order.
-fn in_use() -> impl Iterator<Item = &'static Entry> {
-    table().iter().take_while(|entry| entry.state.load(Ordering::Relaxed) != EMPTY)
+/// The entries in the order in which this file looks for one. Numbers that follow each other are spread: in a long row
+/// of entries in use, another file would not find its own.
+fn places(identity: &Identity) -> impl Iterator<Item = (usize, &'static Entry)> {
+    let (behind, before) = match table() {
+        [] => (&[][..], &[][..]),
+        table => {
+            let device = u64::from(identity.major) << 20 ^ u64::from(identity.minor);
+            let spread = (identity.inode ^ device << 40).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+            let start = (spread % table.len() as u64) as usize;
+            let (before, behind) = table.split_at(start);
+            (behind, before)
+        }
+    };
+    let start = before.len();
+    let behind = behind.iter().enumerate().map(move |(index, entry)| (start + index, entry));
+    behind.chain(before.iter().enumerate()).take(PROBES)
+}
+
+/// Behind one that is not, no entry of the same file lies.
+fn is_claimed((_, entry): &(usize, &'static Entry)) -> bool {
+    entry.state.load(Ordering::Relaxed) != EMPTY
 }
 
 fn known(identity: &Identity) -> Option<u16> {
-    in_use()
-        .position(|entry| entry.content().is_some_and(|content| content.identity.is(identity)))
-        .map(|index| index as u16)
+    places(identity)
+        .take_while(is_claimed)
+        .find(|(_, entry)| entry.content().is_some_and(|content| content.identity.is(identity)))
+        .map(|(index, _)| index as u16)
 }
 
 /// The path by which a file is tapped; `None` where no pattern matches.
@@ -163,7 +193,7 @@ fn path_of(
 }
 
 fn insert(identity: &Identity, path: &[u8]) -> Option<u16> {
-    for (index, entry) in table().iter().enumerate() {
+    for (index, entry) in places(identity) {
         let claimed = entry
             .state
             .compare_exchange(EMPTY, CLAIMED, Ordering::AcqRel, Ordering::Relaxed)
@@ -178,12 +208,12 @@ fn insert(identity: &Identity, path: &[u8]) -> Option<u16> {
             return Some(index as u16);
         }
     }
-    // The table is full: an entry of the same path serves, else the last one. Nothing is lost, but a name may be
+    // There is no room: an entry of the same path serves, else the last one. Nothing is lost, but a name may be
     // an older file's. The identity is looked up again at every expiry.
-    let same = table().iter().position(|entry| {
+    let same = places(identity).find(|(_, entry)| {
         entry.content().is_some_and(|content| content.path[..content.length] == *path)
     });
-    same.or(table().len().checked_sub(1)).map(|index| index as u16)
+    same.or_else(|| places(identity).last()).map(|(index, _)| index as u16)
 }
 
 /// The path of an entry.
@@ -214,10 +244,46 @@ pub(crate) fn slot(index: u16, ring: &Ring) -> Option<u8> {
 mod tests {
     use super::*;
 
+    /// Tests share it: one makes it, and each takes files of its own.
+    fn make_table() {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| {
+            let table = syscall::map_anonymous(size_of::<[Entry; ENTRIES]>()).expect("memory");
+            LENGTH.store(ENTRIES, Ordering::Relaxed);
+            TABLE.store(table.cast(), Ordering::Release);
+        });
+    }
+
+    #[test]
+    fn thousands_of_files_have_an_entry_each_whatever_their_numbers() {
+        make_table();
+        let identity = |number: u64| {
+            // One after the other, with gaps, the same on several devices, and like those of one size of table.
+            let inode = match number % 4 {
+                0 => 1_000_000 + number,
+                1 => 2_000_000 + number * 8,
+                2 => 500 + number / 4 % 10,
+                _ => number * ENTRIES as u64,
+            };
+            Identity { major: 8, minor: (number / 40) as u32, inode, birth: 1 + number }
+        };
+        let path = |number: u64| format!("/var/log/{number}.log");
+        let files = 12_000;
+        let entries: std::collections::HashSet<_> = (0..files)
+            .map(|number| insert(&identity(number), path(number).as_bytes()).expect("an entry"))
+            .collect();
+        assert_eq!(entries.len() as u64, files);
+        for number in 0..files {
+            let index = known(&identity(number)).expect("it is there");
+            assert_eq!(super::path(index), path(number).as_bytes());
+            assert_eq!(same(&identity(number), path(number).as_bytes()), Some(index));
+        }
+        assert_eq!(known(&identity(files)), None);
+    }
+
     #[test]
     fn an_inode_number_without_a_birth_time_is_known_by_its_name_only() {
-        let table = syscall::map_anonymous(size_of::<[Entry; ENTRIES]>()).expect("memory");
-        TABLE.store(table.cast(), Ordering::Release);
+        make_table();
         let log = Identity { major: 7, minor: 7, inode: 42, birth: 0 };
         let index = insert(&log, b"/var/log/app.log").expect("an entry");
         assert!(!proves_itself(&log) && proves_itself(&Identity { birth: 1, ..log }));

@@ -18,8 +18,8 @@ use crate::shared::Shared;
 /// Frames taken in one pass.
 const MAX_FRAMES: usize = 128;
 
-/// Rings that stand for frames: together they name more than 4,096 files.
-const MAX_FRAME_RINGS: usize = 70;
+/// Rings that stand for frames: together they name as many files as one process tells apart.
+const MAX_FRAME_RINGS: usize = 256;
 
 /// The frames of a tap directory.
 #[derive(Debug)]
