@@ -14,6 +14,8 @@ mod many_files;
 mod mistakes;
 /// Paths with blanks, line ends and bytes that are no text.
 mod odd_names;
+/// What other users can do to a run.
+mod other_users;
 /// Pushing to who asks for TLS, certificates, tokens and passwords.
 mod pushing;
 /// Inspect and grep, and which capture they mean.

@@ -31,8 +31,8 @@ const FILES: u8 = 4;
 const FILES_A_PAGE: u16 = 256 - FILES as u16;
 const HIGH_SHIFT: u32 = 29;
 const HIGH_BITS: u32 = 6;
-/// Entries of the file table that a word has room for.
-pub(crate) const MAX_FILES: usize = (FILES_A_PAGE as usize) << HIGH_BITS;
+/// A word has room for every entry of the file table.
+const _: () = assert!(files::ENTRIES == (FILES_A_PAGE as usize) << HIGH_BITS);
 
 const SUPPRESS: u64 = 1 << 28;
 const GENERATION: u64 = 1 << (HIGH_SHIFT + HIGH_BITS);
@@ -259,7 +259,7 @@ mod tests {
             Some(Class { stream: Stream::File(63), suppress: true }),
             Some(Class { stream: Stream::File(251), suppress: true }),
             Some(Class { stream: Stream::File(252), suppress: false }),
-            Some(Class { stream: Stream::File(MAX_FILES as u16 - 1), suppress: true }),
+            Some(Class { stream: Stream::File(files::ENTRIES as u16 - 1), suppress: true }),
         ] {
             assert_eq!(unpack(pack(class)), class);
         }

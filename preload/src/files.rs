@@ -17,7 +17,6 @@ use logtap_wire::identity::Identity;
 use logtap_wire::pattern;
 use logtap_wire::ring::writer::Ring;
 
-use crate::descriptors::MAX_FILES;
 use crate::environment::{self, Settings};
 use crate::syscall::{self, AT_FDCWD, S_IFIFO, S_IFREG, Status};
 use crate::text::Text;
@@ -25,7 +24,7 @@ use crate::text::Text;
 /// Files that one process can have tapped over its life before entries are shared: as many as a word of the table of
 /// descriptors can name. An entry is never written again, since a thread may be reading it, so what comes and goes takes
 /// new ones. Memory is taken by those in use alone.
-const ENTRIES: usize = MAX_FILES;
+pub(crate) const ENTRIES: usize = 16_128;
 /// What is tried where address space is short.
 const FEW_ENTRIES: usize = 1024;
 /// Entries that a look for a file passes at most.

@@ -14,6 +14,8 @@ use crate::rights::Rights;
 use crate::ring::{self, RingReport};
 use crate::{DoctorError, Finding, memory, proc};
 
+mod openness;
+
 /// The file whose lock a collector holds.
 const LOCK_FILE: &str = "collector.lock";
 /// Most rings that are looked at.
@@ -159,6 +161,7 @@ pub(crate) fn check_rings(
         rings_left_out,
     };
     judge(&report, &mut findings);
+    findings.extend(openness::of(place, shown));
     Ok((report, findings))
 }
 
