@@ -23,6 +23,11 @@ use crate::timestamp::Timestamp;
 const MAX_VALUES: usize = 10_000;
 /// More label names than this are not counted.
 const MAX_NAMES: usize = 1_000;
+/// Values of a label that take more bytes than this in a line of the index are not counted, and neither are those of the
+/// label with which all labels take more than the other: readers then look into the file. So what senders make up does
+/// not fill the index, which is in memory as a whole.
+const MAX_LABEL_BYTES: u64 = 32 << 10;
+const MAX_LABELS_BYTES: u64 = 128 << 10;
 
 /// Label name to value to number of lines.
 pub type LabelCounts = BTreeMap<String, BTreeMap<String, u64>>;
@@ -74,7 +79,14 @@ where
 impl IndexEntry {
     /// Reads a line. `None` for one that cannot be read, or that cannot be true: then the file itself is read.
     pub(crate) fn parse(line: &[u8]) -> Option<Self> {
-        let entry: Self = serde_json::from_slice(line).ok()?;
+        let mut entry: Self = serde_json::from_slice(line).ok()?;
+        let mut left = MAX_LABELS_BYTES;
+        entry.labels.retain(|_, values| {
+            let bytes = values.keys().map(|value| listed(value)).fold(0, u64::saturating_add);
+            let stays = bytes <= MAX_LABEL_BYTES.min(left);
+            left -= if stays { bytes } else { 0 };
+            stays
+        });
         // Every line of a file has its end; and no file is an exabyte.
         let is_possible =
             entry.bytes < MOST_BYTES && (entry.bytes == 0 || entry.lines <= entry.bytes);
@@ -138,6 +150,9 @@ pub struct SegmentStats {
     sources: Sources,
     /// What labels and sources take in the index line, or a little more.
     listed_bytes: u64,
+    /// What the values of each label take of that, and of all.
+    label_bytes: BTreeMap<String, u64>,
+    all_label_bytes: u64,
 }
 
 /// What an index line takes without labels, streams and sources, at most.
@@ -161,6 +176,8 @@ impl SegmentStats {
             names_room,
             sources: Sources::new(),
             listed_bytes: 0,
+            label_bytes: BTreeMap::new(),
+            all_label_bytes: 0,
         }
     }
 
@@ -209,12 +226,21 @@ impl SegmentStats {
         let Some(counts) = values else { return };
         if let Some(count) = counts.get_mut(value) {
             *count += lines;
-        } else if counts.len() < MAX_VALUES {
+            return;
+        }
+        let new = listed(value);
+        let bytes = self.label_bytes.entry(name.to_owned()).or_default();
+        let has_room = *bytes + new <= MAX_LABEL_BYTES
+            && self.all_label_bytes + new <= MAX_LABELS_BYTES
+            && counts.len() < MAX_VALUES;
+        if has_room {
             counts.insert(value.to_owned(), lines);
-            self.listed_bytes += listed(value);
+            (*bytes, self.all_label_bytes) = (*bytes + new, self.all_label_bytes + new);
+            self.listed_bytes += new;
         } else {
-            let given_up = counts.keys().map(|value| listed(value)).sum();
+            let given_up = std::mem::take(bytes);
             self.listed_bytes = self.listed_bytes.saturating_sub(given_up);
+            self.all_label_bytes = self.all_label_bytes.saturating_sub(given_up);
             *values = None;
         }
     }

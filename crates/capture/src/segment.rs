@@ -4,7 +4,7 @@
 //! for each few megabytes, and a compressed file of others is one piece that is read as a stream.
 
 use std::fs::{File, Metadata};
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,11 @@ use crate::open::open_to_read;
 use crate::seekable::{FOOTER, FRAME_TEXT, parse_table, table_size};
 
 /// Windows of other writers' compressed files are read up to this size, as a power of two.
-const MAX_WINDOW_LOG: u32 = 29;
+const MAX_WINDOW_LOG: u32 = 30;
+/// Text of a frame that is kept back until its checksum is known.
+const HELD_BACK: usize = 4 * FRAME_TEXT;
+/// What some editors put before a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A data file of a capture.
 #[derive(Clone, Debug, PartialEq)]
@@ -254,7 +258,9 @@ impl OpenSegment {
         }
         text.truncate(filled);
         if start == 0 {
-            return Ok((0, text));
+            // Where lines begin stays as it is in the file.
+            let mark = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+            return Ok((mark as u64, text.get(mark..).unwrap_or_default()));
         }
         let first = memchr(b'\n', text).map_or(text.len(), |place| place + 1);
         let place = first as u64 + from;
@@ -265,68 +271,118 @@ impl OpenSegment {
         Ok((place, text.get(first..).unwrap_or_default()))
     }
 
+    /// Goes through a file that somebody else has compressed, frame by frame. The text of a frame is given when its
+    /// checksum is known to be right, as long as it is no more than [`HELD_BACK`]; what is given before is told of as
+    /// damaged afterwards.
     fn read_stream(
         &self,
         text: &mut Vec<u8>,
         longest: usize,
         mut take: impl FnMut(&[u8]),
     ) -> Result<(), CaptureError> {
-        let open = || {
-            let file = BufReader::with_capacity(256 * 1024, self.file.try_clone()?);
-            io::Seek::rewind(&mut file.get_ref())?;
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(file)?;
-            decoder.window_log_max(MAX_WINDOW_LOG)?;
-            Ok(decoder)
-        };
-        if self.metadata()?.len() == 0 {
-            return Ok(());
-        }
-        let mut decoder = open().map_err(CaptureError::io("read", &self.path))?;
+        let failed = || CaptureError::io("read", &self.path);
+        let file = self.file.try_clone().map_err(failed())?;
+        let mut input = BufReader::with_capacity(256 * 1024, file);
+        input.rewind().map_err(failed())?;
         text.clear();
-        let (mut wanted, mut passing_over, mut passed_over) = (FRAME_TEXT, false, 0_u64);
-        loop {
-            let missing = wanted.saturating_sub(text.len()) as u64;
-            let before = text.len();
-            let outcome = decoder.by_ref().take(missing).read_to_end(text);
-            let ended = text.len() - before < missing as usize;
-            if passing_over {
-                let rest = memchr(b'\n', text).map(|place| place + 1);
-                passing_over = rest.is_none();
-                text.drain(..rest.unwrap_or(text.len()));
-            }
-            let cut = match memrchr(b'\n', text) {
-                _ if ended => text.len(),
-                Some(place) => place + 1,
-                None => 0,
+        let mut lines = Lines { text, longest, passing_over: false, passed_over: 0 };
+        let mut is_first = true;
+        while !input.fill_buf().map_err(failed())?.is_empty() {
+            let open = |input| {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?.single_frame();
+                decoder.window_log_max(MAX_WINDOW_LOG)?;
+                Ok(decoder)
             };
-            if cut > 0 {
-                take(text.get(..cut).unwrap_or_default());
-                text.drain(..cut);
-                wanted = FRAME_TEXT;
-            } else if text.len() > longest {
-                // Such a line is a bomb, and what is behind it may be sound.
-                text.clear();
-                text.shrink_to(FRAME_TEXT);
-                (wanted, passing_over, passed_over) = (FRAME_TEXT, true, passed_over + 1);
-            } else if !passing_over {
-                wanted = wanted.saturating_mul(2).min(longest.saturating_add(1));
+            let mut decoder = open(input).map_err(failed())?;
+            loop {
+                let before = lines.text.len();
+                let outcome = decoder.by_ref().take(HELD_BACK as u64).read_to_end(lines.text);
+                if std::mem::take(&mut is_first) && lines.text.starts_with(BYTE_ORDER_MARK) {
+                    lines.text.drain(..BYTE_ORDER_MARK.len());
+                }
+                if let Err(error) = outcome {
+                    if is_of_checksum(&error) {
+                        lines.text.truncate(before);
+                    }
+                    // What was read before the damage is given.
+                    lines.give(true, &mut take);
+                    return Err(self.damaged(&error));
+                }
+                let ended = lines.text.len().saturating_sub(before) < HELD_BACK;
+                lines.give(false, &mut take);
+                if ended {
+                    break;
+                }
             }
-            // What was read before the damage is given.
-            outcome.map_err(|error| self.damaged(&error))?;
-            if ended {
-                break;
-            }
+            input = decoder.finish();
         }
-        if passed_over > 0 {
-            let reason =
-                format!("{passed_over} lines of more than {longest} bytes are passed over");
+        lines.give(true, &mut take);
+        if lines.passed_over > 0 {
+            let (lines, longest) = (lines.passed_over, longest);
+            let reason = format!("{lines} lines of more than {longest} bytes are passed over");
             return Err(self.damaged(&io::Error::other(reason)));
         }
         Ok(())
     }
 
     fn damaged(&self, error: &io::Error) -> CaptureError {
-        CaptureError::Damaged { path: self.path.clone(), reason: error.to_string() }
+        let mut reason = error.to_string();
+        if reason.contains("too much memory") {
+            reason = format!(
+                "its window is larger than {} MiB; compress it again with a smaller one (zstd --long={MAX_WINDOW_LOG})",
+                1_u64 << (MAX_WINDOW_LOG - 20)
+            );
+        } else if is_of_checksum(error) {
+            reason = "its checksum is wrong, so some of its lines may be".to_owned();
+        }
+        CaptureError::Damaged { path: self.path.clone(), reason }
+    }
+}
+
+/// Whether zstd has found that a frame is not what it was.
+fn is_of_checksum(error: &io::Error) -> bool {
+    error.to_string().contains("checksum")
+}
+
+/// Text of which whole lines are given.
+struct Lines<'a> {
+    text: &'a mut Vec<u8>,
+    /// A line of more bytes is passed over.
+    longest: usize,
+    passing_over: bool,
+    passed_over: u64,
+}
+
+impl Lines<'_> {
+    /// Gives the whole lines, or at the end also a last one without its end.
+    fn give(&mut self, at_the_end: bool, take: &mut impl FnMut(&[u8])) {
+        if self.passing_over {
+            let rest = memchr(b'\n', self.text).map(|place| place + 1);
+            self.passing_over = rest.is_none();
+            self.text.drain(..rest.unwrap_or(self.text.len()));
+        }
+        // Only the first line can have grown over several pieces.
+        let first = memchr(b'\n', self.text).map_or(self.text.len(), |place| place + 1);
+        let ends = at_the_end || first < self.text.len() || self.text.last() == Some(&b'\n');
+        if ends && first > self.longest + 1 {
+            self.text.drain(..first);
+            self.passed_over += 1;
+        }
+        let cut = match memrchr(b'\n', self.text) {
+            _ if at_the_end => self.text.len(),
+            Some(place) => place + 1,
+            None => 0,
+        };
+        if cut > 0 {
+            take(self.text.get(..cut).unwrap_or_default());
+            self.text.drain(..cut);
+        }
+        if self.text.len() > self.longest {
+            // Such a line is a bomb, and what is behind it may be sound.
+            self.text.clear();
+            self.text.shrink_to(FRAME_TEXT);
+            (self.passing_over, self.passed_over) = (true, self.passed_over + 1);
+        }
     }
 }
 
@@ -407,7 +463,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_is_passed_over_and_told() {
-        const LONGEST: usize = FRAME_TEXT + 10;
+        const LONGEST: usize = HELD_BACK + 10;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.jsonl.zst");
         let read = |text: &[u8]| {
@@ -416,19 +472,36 @@ mod tests {
             let (mut all, mut memory) = (Vec::new(), Vec::new());
             let outcome =
                 open.read_stream(&mut memory, LONGEST, |lines| all.extend_from_slice(lines));
-            assert!(memory.capacity() < 3 * LONGEST, "{}", memory.capacity());
+            assert!(memory.capacity() <= 4 * LONGEST, "{}", memory.capacity());
             (all, outcome.err().map(|error| error.to_string()))
         };
         let line = |length| "x".repeat(length);
         let whole = format!("a\n{}\nb\n{}", line(LONGEST), line(LONGEST));
         assert!(read(whole.as_bytes()) == (whole.into_bytes(), None));
-        for length in [LONGEST + 1, 2 * FRAME_TEXT, 5 * FRAME_TEXT + 3] {
+        for length in [LONGEST + 2, 2 * HELD_BACK, 5 * FRAME_TEXT + 3] {
             let long = line(length);
             let (all, failure) = read(format!("a\n{long}\nb\n{long}\n{long}").as_bytes());
             assert!(all == b"a\nb\n", "{length} {}", all.len());
             let failure = failure.unwrap();
             assert!(failure.contains(": 3 lines of more than"), "{failure}");
         }
+    }
+
+    #[test]
+    fn lines_whose_checksum_is_wrong_are_not_given_as_sound() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.jsonl.zst");
+        let frame = |text: &[u8]| {
+            let mut compressor = zstd::bulk::Compressor::new(1).unwrap();
+            compressor.include_checksum(true).unwrap();
+            compressor.compress(text).unwrap()
+        };
+        let mut bad = frame(b"two\n");
+        *bad.last_mut().unwrap() ^= 1;
+        fs::write(&path, [frame(b"\xef\xbb\xbfone\n"), bad].concat()).unwrap();
+        let (read, failure) = lines(&path, 1);
+        assert_eq!(read, b"one\n");
+        assert!(failure.unwrap().to_string().contains("its checksum is wrong"));
     }
 
     #[test]

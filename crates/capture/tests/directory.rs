@@ -208,6 +208,34 @@ fn a_batch_larger_than_the_capture_may_be_is_told_from_a_full_one() {
 }
 
 #[test]
+fn label_values_that_senders_make_up_do_not_fill_the_index_and_are_found_all_the_same() {
+    let directory = tempdir().unwrap();
+    let mut writer = Writer::open(directory.path(), options()).unwrap();
+    for round in 0..10_u64 {
+        let mut many = Batch::new();
+        for number in 0..500_u32 {
+            let value = format!("{}-{round}-{number}", "x".repeat(1000));
+            many.streams.push(vec![("app".into(), "web".into()), ("id".into(), value)]);
+            many.push(number, i64::from(number), 0, b"line");
+        }
+        writer.append(&Redactor::none().redact(&many)).unwrap();
+    }
+    writer.close().unwrap();
+    let size = fs::metadata(directory.path().join("index.jsonl")).unwrap().len();
+    assert!(size < 300 << 10, "{size} bytes");
+    let entry = &read_index(directory.path()).unwrap()[0];
+    assert_eq!((entry.labels.get("id"), entry.labels["app"]["web"]), (None, 5000));
+    let wanted = format!("id={}-7-3", "x".repeat(1000));
+    let labels = vec![logtap_capture::LabelMatcher::parse(&wanted).unwrap()];
+    let (filter, mut found) = (Filter { labels, ..Filter::default() }, 0);
+    Capture::open(directory.path()).unwrap().read(&filter, |line| {
+        found += u32::from(line.is_ok());
+        ControlFlow::Continue(())
+    });
+    assert_eq!(found, 1);
+}
+
+#[test]
 fn captures_of_before_are_read_with_their_marks() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/captures/older");
     let directory = tempdir().unwrap();
