@@ -264,3 +264,29 @@ fn a_program_that_changes_its_user_is_still_captured() {
     assert_eq!(texts(&workspace.join("capture"), "stdout"), ["as somebody else"]);
     assert_eq!(texts(&workspace.join("capture"), "stderr"), ["and on stderr"]);
 }
+
+#[test]
+fn of_progress_lines_the_last_state_is_kept_where_that_is_asked_for_and_all_bytes_elsewhere() {
+    let Some(python) = require("python3") else { return };
+    let script = "import os, sys, time\n\
+        for n in range(101): os.write(1, b'\\r\\x1b[K%3d%% of it' % n)\n\
+        os.write(1, b'\\nplain\\r\\nhalf')\n\
+        os.write(2, b'no end 1\\rno end 2')";
+    let python = python.to_str().expect("tests use plain paths");
+    let words = ["--summary", "s.json", "--", python, "-c", script];
+    let workspace = Workspace::new();
+    let outcome = tapped(workspace.path(), &[&["--collapse-progress"], &words[..]].concat());
+    let capture = workspace.join("capture");
+    assert_eq!(texts(&capture, "stdout"), ["\x1b[K100% of it", "plain", "half"]);
+    assert_eq!(texts(&capture, "stderr"), ["no end 2"]);
+    assert_eq!(number(&summary(&workspace.join("s.json")), "/collapsed_states"), 101);
+    let told = String::from_utf8_lossy(&outcome.stderr).into_owned();
+    assert!(told.contains("101 states of progress lines left out (--collapse-progress)"), "{told}");
+
+    let workspace = Workspace::new();
+    tapped(workspace.path(), &words);
+    let kept = texts(&workspace.join("capture"), "stdout");
+    assert!(kept[0].starts_with("\r\x1b[K  0% of it\r") && kept[0].ends_with("100% of it"));
+    assert_eq!(kept[1..], ["plain\r", "half"]);
+    assert_eq!(number(&summary(&workspace.join("s.json")), "/collapsed_states"), 0);
+}

@@ -18,7 +18,7 @@ use crate::account::{Account, RingFacts};
 use crate::config::LineRules;
 use crate::counts::Totals;
 use crate::labels::LabelRules;
-use crate::lines::{LineBuffer, Mark};
+use crate::lines::{LeftOut, LineBuffer, Mark};
 use crate::operation::{
     FRAGMENT, LATE, MORE, NotAnOperation, Operation, Record, RingEnd, RingId, operations,
 };
@@ -210,22 +210,25 @@ impl Assembler {
         self.gap_before(record, at, time);
         let (first, size) = (record.flags & FRAGMENT == 0, record.payload.len() as u64);
         let late = record.flags & LATE != 0;
-        let (now, longest) = (self.now, self.rules.longest);
+        let (now, rules) = (self.now, self.rules);
+        let mut left_out = LeftOut::default();
         self.account.counts.late_records += u64::from(late);
         self.change(at, |assembly, totals, output| {
             totals.records += u64::from(first);
             totals.bytes += size;
             assembly.active = now;
             let Assembly { lines, writer, .. } = assembly;
-            lines.feed(record.payload, time, longest, |line, time, mark| {
+            lines.take(record.payload, time, &rules, |line, time, mark| {
                 output.line(writer, line, About { time, mark, late });
             });
+            left_out = lines.take_left_out();
             if record.flags & MORE != 0 {
                 assembly.open = record.ticket;
             } else if assembly.open == record.ticket {
                 assembly.open = 0;
             }
         });
+        self.leave_out(left_out);
         if open != 0 && open == record.ticket && record.flags & MORE == 0 {
             self.rejoin(at);
         }
@@ -283,14 +286,22 @@ impl Assembler {
             (bytes, began) = (lines.state().0.to_vec(), lines.state().1);
             grew = assembly.active;
         });
-        let longest = self.rules.longest;
+        let rules = self.rules;
+        let mut left_out = LeftOut::default();
         self.change(at, |assembly, _, output| {
             assembly.active = assembly.active.max(grew);
             let Assembly { lines, writer, .. } = assembly;
-            lines.feed(&bytes, began, longest, |line, time, mark| {
+            lines.take(&bytes, began, &rules, |line, time, mark| {
                 output.line(writer, line, About { time, mark, late: false });
             });
+            left_out = lines.take_left_out();
         });
+        self.leave_out(left_out);
+    }
+
+    const fn leave_out(&mut self, left_out: LeftOut) {
+        self.account.counts.collapsed_states += left_out.states;
+        self.account.counts.collapsed_bytes += left_out.bytes;
     }
 
     fn stream(&mut self, ring: RingId, slot: u8, kind: StreamKind, path: &[u8]) {

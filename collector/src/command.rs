@@ -99,6 +99,9 @@ pub struct CollectorArgs {
     /// Silence after which an unfinished line is sent, from 10ms to 1h
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = line_timeout)]
     pub line_timeout: Duration,
+    /// Keep only the last state of a progress line, which is drawn again and again behind carriage returns
+    #[arg(long)]
+    pub collapse_progress: bool,
     /// Do not look for a level in each line
     #[arg(long)]
     pub no_level: bool,
@@ -211,7 +214,11 @@ impl CollectorArgs {
             .filter(|(_, value)| !value.is_empty());
         config.labels = known.chain(self.labels.iter().cloned()).collect();
         config.detect_level = !self.no_level;
-        config.lines = LineRules { quiet: self.line_timeout, ..LineRules::default() };
+        config.lines = LineRules {
+            quiet: self.line_timeout,
+            collapse_progress: self.collapse_progress,
+            ..LineRules::default()
+        };
         config.batch = BatchRules {
             // Offsets in a batch have 32 bits, and one more line may follow.
             bytes: usize::try_from(self.batch_size.clamp(1024, 256 << 20)).unwrap_or(1 << 20),

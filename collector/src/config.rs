@@ -36,6 +36,8 @@ pub struct LineRules {
     pub longest: usize,
     /// A line without an end is given out after so long a silence of its writer.
     pub quiet: Duration,
+    /// Of a line that is drawn again and again behind carriage returns only the last state is kept.
+    pub collapse_progress: bool,
 }
 
 /// When a batch is complete. A ring that fills up completes one sooner.
@@ -100,7 +102,7 @@ pub(crate) fn check_label(name: &str) -> Result<(), CollectorError> {
 
 impl Default for LineRules {
     fn default() -> Self {
-        Self { longest: 1 << 20, quiet: Duration::from_secs(2) }
+        Self { longest: 1 << 20, quiet: Duration::from_secs(2), collapse_progress: false }
     }
 }
 

@@ -21,6 +21,10 @@ pub struct Counts {
     pub totals: Totals,
     /// Records that came after later ones.
     pub late_records: u64,
+    /// States of redrawn lines that others replaced; left out where that is asked for.
+    pub collapsed_states: u64,
+    /// Their bytes.
+    pub collapsed_bytes: u64,
     /// Rings seen.
     pub rings: u64,
     /// Files in the tap directory that broke the rules.

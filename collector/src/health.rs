@@ -121,6 +121,12 @@ impl Monitor {
         for (name, help, value) in [
             ("lines_total", "Lines assembled.", counts.lines),
             ("delivered_lines_total", "Lines acknowledged by the sink.", counts.delivered_lines),
+            (
+                "collapsed_states_total",
+                "States of redrawn lines left out.",
+                counts.collapsed_states,
+            ),
+            ("collapsed_bytes_total", "Their bytes.", counts.collapsed_bytes),
             ("refused_lines_total", "Lines the sink refused; dropped.", counts.refused_lines),
             ("push_retries_total", "Pushes that failed and were tried again.", counts.retries),
             ("records_total", "Writes taken over.", totals.records),

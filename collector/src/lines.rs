@@ -5,6 +5,12 @@
 
 use memchr::memchr;
 
+use crate::config::LineRules;
+
+mod redrawn;
+
+pub(crate) use redrawn::LeftOut;
+
 /// How a line came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
@@ -24,6 +30,11 @@ pub(crate) struct LineBuffer {
     began: i64,
     /// Pieces of it were given out already.
     split: bool,
+    /// Where the carriage return stands behind which nothing was seen yet, where states are looked for.
+    returned: Option<usize>,
+    /// States were looked for in `pending`.
+    is_watched: bool,
+    left_out: LeftOut,
 }
 
 /// Largest buffer that is kept for the next line.
@@ -32,7 +43,22 @@ const KEPT_CAPACITY: usize = 4096;
 impl LineBuffer {
     /// A buffer as it was.
     pub(crate) fn restored(bytes: &[u8], began: i64, split: bool) -> Self {
-        Self { pending: bytes.to_vec(), began, split }
+        Self { pending: bytes.to_vec(), began, split, ..Self::default() }
+    }
+
+    /// Takes what was written at `time` by these rules.
+    pub(crate) fn take(
+        &mut self,
+        bytes: &[u8],
+        time: i64,
+        rules: &LineRules,
+        emit: impl FnMut(&[u8], i64, Mark),
+    ) {
+        if rules.collapse_progress {
+            self.feed_redrawn(bytes, time, rules.longest, emit);
+        } else {
+            self.feed(bytes, time, rules.longest, emit);
+        }
     }
 
     /// Takes what was written at `time` and hands every line that it completes, with the time at
@@ -74,6 +100,9 @@ impl LineBuffer {
     pub(crate) fn flush(&mut self, mark: Mark, mut emit: impl FnMut(&[u8], i64, Mark)) {
         if self.is_empty() {
             return;
+        }
+        if let Some(at) = self.returned.take() {
+            self.pending.truncate(at);
         }
         let mark = if self.split { Mark::Split } else { mark };
         emit(&self.pending, self.began, mark);

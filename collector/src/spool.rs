@@ -238,6 +238,9 @@ fn recover(directory: &Path, segments: &[u64]) -> Result<Recovered, CollectorErr
     Ok(found)
 }
 
+/// The line that says that only the last states of lines are kept.
+const COLLAPSE: &str = "collapse-progress";
+
 fn read_source(path: &Path) -> Result<Option<(String, LineRules)>, CollectorError> {
     let bytes = fs::read(path).map_err(failed("read", path))?;
     // Damaged, it is no source: then its lines are sent as those of another.
@@ -250,7 +253,9 @@ fn read_source(path: &Path) -> Result<Option<(String, LineRules)>, CollectorErro
         let source = lines.next()?.to_owned();
         let longest = lines.next()?.parse().ok()?;
         let quiet = Duration::from_nanos(lines.next()?.parse().ok()?);
-        (source.len() == 32).then_some((source, LineRules { longest, quiet }))
+        let collapse_progress = lines.next() == Some(COLLAPSE);
+        let rules = LineRules { longest, quiet, collapse_progress };
+        (source.len() == 32).then_some((source, rules))
     })();
     Ok(parsed)
 }
@@ -259,8 +264,9 @@ fn write_source(mut file: &File, source: &str, rules: LineRules) -> io::Result<(
     use std::io::{Seek as _, Write as _};
     file.set_len(0)?;
     file.rewind()?;
-    let LineRules { longest, quiet } = rules;
-    let text = format!("{MAGIC_LINE}\n{source}\n{longest}\n{}\n", quiet.as_nanos());
+    let LineRules { longest, quiet, collapse_progress } = rules;
+    let collapse = if collapse_progress { COLLAPSE } else { "" };
+    let text = format!("{MAGIC_LINE}\n{source}\n{longest}\n{}\n{collapse}\n", quiet.as_nanos());
     file.write_all(text.as_bytes())
 }
 

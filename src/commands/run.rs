@@ -169,6 +169,7 @@ fn story(
             .into_iter()
             .filter(|(_, count)| *count > 0)
             .collect(),
+        collapsed_states: summary.counts.collapsed_states,
         truncations: 0,
         undelivered_lines,
         refused_lines,

@@ -7,7 +7,11 @@ use super::*;
 const QUIET: i64 = 1_000;
 
 fn assembler() -> Assembler {
-    let rules = LineRules { longest: 100, quiet: Duration::from_nanos(QUIET as u64) };
+    let rules = LineRules {
+        longest: 100,
+        quiet: Duration::from_nanos(QUIET as u64),
+        ..LineRules::default()
+    };
     Assembler::new(rules, LabelRules::default(), Output::new("s".to_owned(), false))
 }
 

@@ -134,10 +134,22 @@ fn other_rules_wait_until_the_spool_is_new() {
     let directory = tempfile::tempdir().unwrap();
     let config = config(directory.path(), 1 << 20);
     drop(open(&config));
-    let rules = LineRules { longest: 5, ..LineRules::default() };
+    let rules = LineRules { longest: 5, collapse_progress: true, ..LineRules::default() };
     let spool = Spool::open(&config, rules, String::new()).unwrap();
     assert_eq!(spool.rules, LineRules::default());
     assert_eq!(spool.source, "0123456789abcdef".repeat(2));
+}
+
+#[test]
+fn the_rules_of_a_spool_are_kept_with_it_also_whether_progress_is_collapsed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("source");
+    for collapse_progress in [false, true] {
+        let rules = LineRules { longest: 7, collapse_progress, ..LineRules::default() };
+        let source = "0123456789abcdef".repeat(2);
+        write_source(&File::create(&path).unwrap(), &source, rules).unwrap();
+        assert_eq!(read_source(&path).unwrap(), Some((source, rules)));
+    }
 }
 
 #[test]

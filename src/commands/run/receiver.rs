@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use logtap_collector::sink::Sink;
 use logtap_collector::sinks::LokiSink;
-use logtap_collector::{Collector, CollectorError, Config, Feeder, FeederStream, Summary};
+use logtap_collector::{
+    Collector, CollectorError, Config, Feeder, FeederStream, LineRules, Summary,
+};
 use logtap_recv::{Redactor, Store, StoreError, StoreOptions, WriterOptions};
 
 use super::capture_sink::{CaptureSink, RedactingSink, WarningSink};
@@ -112,8 +114,11 @@ impl Opened {
         mode: u32,
     ) -> Result<Receiver, CommandError> {
         let Self { sink, capture, address, keeper, .. } = self;
+        let lines =
+            LineRules { collapse_progress: settings.collapse_progress, ..LineRules::default() };
         let config = Config {
             mode,
+            lines,
             labels: settings.labels.clone(),
             remove_directory: true,
             ..Config::new(tap_directory)

@@ -32,6 +32,7 @@ const FULL_WAIT: u32 = 10_000;
   logtap run -- ./server --port 8080
   logtap run --file '/var/log/app/*.log' -- ./legacy-app
   logtap run --redact -- ./server
+  logtap run --collapse-progress -- pip install numpy
   logtap run --suppress=stdout --to http://loki:3100 --label env=test -- make test
   logtap run --to https://loki.example --ca ca.pem --token-file token -- ./server
 
@@ -74,6 +75,9 @@ pub(crate) struct RunArgs {
     /// What a write does when the tap is full: wait as on a slow pipe, or drop the copy and count it
     #[arg(long, value_enum, default_value = "wait")]
     on_full: OnFull,
+    /// Keep only the last state of a progress line, which is drawn again and again behind carriage returns
+    #[arg(long)]
+    collapse_progress: bool,
     /// How long to wait for processes that outlive the command, such as 500ms or 1m; 0 for not at all
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = parse_linger)]
     linger: Duration,
@@ -157,6 +161,8 @@ pub(crate) struct Settings {
     redaction: (Option<String>, Option<PathBuf>),
     pub(crate) on_full: String,
     pub(crate) linger: Duration,
+    /// Only the last state of a redrawn line is kept.
+    pub(crate) collapse_progress: bool,
     pub(crate) told: Told,
     pub(crate) summary_file: Option<SummaryFile>,
     pub(crate) command: Vec<OsString>,
@@ -187,6 +193,7 @@ impl Settings {
                 OnFull::Drop => "drop".to_owned(),
             },
             linger: args.linger,
+            collapse_progress: args.collapse_progress,
             told: match (args.json, args.quiet) {
                 (true, _) => Told::Json,
                 (false, true) => Told::Nothing,

@@ -47,6 +47,8 @@ pub(crate) struct Story {
     /// How often redaction has replaced something, by pattern.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) redactions: BTreeMap<String, u64>,
+    /// States of redrawn lines that were left out, because that was asked for.
+    pub(crate) collapsed_states: u64,
     /// How often followed files were truncated: lines may be missing.
     pub(crate) truncations: u64,
     /// Lines that the capture or the address did not take in time.
@@ -188,6 +190,10 @@ impl Story {
                 self.redactions.iter().map(|(name, count)| format!("{name} {count}")).collect();
             line(&mut text, &format!("redacted: {}", replaced.join(", ")));
         }
+        if self.collapsed_states > 0 {
+            let states = plural(self.collapsed_states, "state");
+            line(&mut text, &format!("{states} of progress lines left out (--collapse-progress)"));
+        }
         match (&self.reason, self.way) {
             (Some(reason), Way::Pipe) => {
                 line(&mut text, &format!("not preloaded ({reason}): through a pipe"));
@@ -328,6 +334,7 @@ mod tests {
                 stream("file", Some("/var/log/app.log"), "tail", totals(1, 10)),
             ],
             redactions: BTreeMap::new(),
+            collapsed_states: 0,
             truncations: 0,
             undelivered_lines: 0,
             refused_lines: 0,
