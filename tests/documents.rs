@@ -14,10 +14,11 @@ use crate::support::running::{Service, free_port};
 use crate::support::workspace::{Workspace, command, logtap, repository};
 
 /// Flags that documents name and that are of other programs.
-const FOREIGN_FLAGS: [&str; 9] = [
+const FOREIGN_FLAGS: [&str; 10] = [
     "--bench",
     "--build",
     "--build-arg",
+    "--long",
     "--other",
     "--path",
     "--port",
