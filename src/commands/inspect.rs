@@ -84,7 +84,8 @@ fn text(report: &InspectReport) -> Vec<String> {
     }
     if report.timeline.len() > 1 {
         lines.push(String::new());
-        lines.push(format!("timeline, {}:", report.bucket_width));
+        let estimate = if report.timeline_is_estimate { ", an estimate" } else { "" };
+        lines.push(format!("timeline, {}{estimate}:", report.bucket_width));
         lines.extend(timeline(&report.timeline));
     }
     lines

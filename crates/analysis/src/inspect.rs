@@ -12,6 +12,7 @@ use logtap_capture::decode::parse_pairs;
 use logtap_capture::encode::push_object;
 use logtap_capture::index::SegmentStats;
 use logtap_capture::scan::{default_threads, scan};
+use logtap_capture::time_counts::{TimeCount, TimeCounts};
 use logtap_capture::{
     Capture, CaptureError, IndexEntry, Line, LineSlices, Metadata, Segment, Timestamp, damage,
 };
@@ -44,6 +45,9 @@ pub struct InspectReport {
     /// Entries a second of the capture's own time.
     #[serde(skip_serializing_if = "is_zero")]
     pub lines_per_sec: f64,
+    /// Whether lines of some file are spread evenly over its time, since its index does not say more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub timeline_is_estimate: bool,
     /// How wide the buckets of the timeline are, in words.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub bucket_width: String,
@@ -92,10 +96,7 @@ pub fn inspect(
     let known = capture.segments().iter().filter_map(Segment::index);
     let entries: Vec<&IndexEntry> =
         known.chain(&unknown).filter(|entry| entry.lines > 0 || entry.bytes > 0).collect();
-    let spans: Vec<Span> = entries
-        .iter()
-        .map(|entry| Span { from: entry.from, to: entry.to, lines: entry.lines })
-        .collect();
+    let spans: Vec<Span> = entries.iter().flat_map(|entry| spans(entry)).collect();
     let filled = || entries.iter().filter(|entry| entry.lines > 0);
     let (timeline, width) = timeline(&spans);
     let total_lines =
@@ -116,12 +117,31 @@ pub fn inspect(
         data_to: filled().map(|entry| entry.to).max(),
         lines_per_sec: capture.metadata().map_or(0.0, |metadata| rate(metadata, total_lines)),
         bucket_width: width_name(width),
+        timeline_is_estimate: entries.iter().any(|entry| !has_times(entry)),
         labels: labels(&entries),
         timeline,
         live: capture.metadata().is_some_and(Metadata::is_live),
         metadata: capture.metadata().cloned(),
         damaged,
     })
+}
+
+/// Whether it is known when the lines of a segment are from.
+fn has_times(entry: &IndexEntry) -> bool {
+    entry.lines == entry.times.lines()
+}
+
+/// The lines of a segment by time; all of its time where nothing more is known.
+fn spans(entry: &IndexEntry) -> Vec<Span> {
+    if !has_times(entry) {
+        return vec![Span { from: entry.from, to: entry.to, lines: entry.lines }];
+    }
+    let within = |one: TimeCount| Span {
+        from: one.from.max(entry.from),
+        to: one.to.min(entry.to),
+        lines: one.lines,
+    };
+    entry.times.buckets().map(within).collect()
 }
 
 fn rate(metadata: &Metadata, lines: u64) -> f64 {
@@ -210,6 +230,7 @@ struct Counted {
     unparsed: Unparsed,
     /// Labels as they stand in the lines.
     labels: HashMap<Vec<u8>, u64>,
+    times: Vec<i64>,
 }
 
 impl Counted {
@@ -252,6 +273,7 @@ impl Counted {
 
     fn add_entry(&mut self, time: Timestamp, labels: &[u8]) {
         self.lines += 1;
+        self.times.push(time.0);
         self.range = Some(match self.range {
             None => (time, time),
             Some((from, to)) => (from.min(time), to.max(time)),
@@ -267,6 +289,7 @@ impl Counted {
     fn add_to(self, stats: &mut SegmentStats) {
         if let Some((from, to)) = self.range {
             stats.add_lines(from, to, self.lines, self.bytes);
+            stats.add_times(&TimeCounts::of(self.times.into_iter()));
         }
         for (labels, lines) in self.labels {
             for (name, value) in parse_pairs(&labels).unwrap_or_default() {

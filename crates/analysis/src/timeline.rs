@@ -1,7 +1,8 @@
 //! Lines over time, in buckets of equal width.
 //!
-//! Lines of a segment are spread evenly over its time, as the predecessor does: the index knows no
-//! more, and reading all lines to draw a picture would be out of proportion.
+//! The index counts lines by the minute, or in wider steps where their times are many. Lines of a file whose index does not,
+//! such as the predecessor's, are spread evenly over its time, and that is told: reading all lines to draw a picture would
+//! be out of proportion.
 
 use logtap_capture::Timestamp;
 use serde::Serialize;

@@ -74,10 +74,16 @@ fn inspect_says_what_the_predecessor_says() {
 fn a_live_capture_has_the_same_lines_labels_and_times() {
     let finished = inspect_json(&peer("finished"));
     let live = inspect_json(&peer("live"));
-    for key in ["files", "total_lines", "total_bytes", "data_from", "data_to", "labels", "timeline"]
-    {
+    for key in ["files", "total_lines", "total_bytes", "data_from", "data_to", "labels"] {
         assert_eq!(live[key], finished[key], "{key}");
     }
+    // What the index does not know is counted, not spread.
+    let lines = |report: &Value| -> u64 {
+        let buckets = report["timeline"].as_array().unwrap().iter();
+        buckets.map(|bucket| bucket["lines"].as_u64().unwrap()).sum()
+    };
+    assert_eq!(lines(&live), lines(&finished));
+    assert_eq!(finished["timeline_is_estimate"], true);
     assert_eq!(live["live"], true);
     assert!(live.get("lines_per_sec").is_none());
 }
@@ -190,4 +196,31 @@ proptest! {
         .unwrap();
         prop_assert_eq!(found, expected);
     }
+}
+
+#[test]
+fn the_timeline_of_ours_is_counted_and_not_spread() {
+    let directory = tempdir().unwrap();
+    let mut batch = Batch::new();
+    batch.streams.push(vec![("app".into(), "web".into())]);
+    let second = 1_000_000_000;
+    for number in 0..1000 {
+        batch.push(0, number * 10_000_000, 0, b"line");
+    }
+    for number in 0..10 {
+        batch.push(0, 3600 * second + number, 0, b"line");
+    }
+    let mut writer = Writer::open(directory.path(), WriterOptions::default()).unwrap();
+    writer.append(&Redactor::none().redact(&batch)).unwrap();
+    let check = || {
+        let report = inspect_json(directory.path());
+        let buckets = report["timeline"].as_array().unwrap();
+        let lines: Vec<u64> = buckets.iter().map(|one| one["lines"].as_u64().unwrap()).collect();
+        assert_eq!((lines.len(), lines[0], lines[60]), (61, 1000, 10), "{lines:?}");
+        assert!(lines[1..60].iter().all(|lines| *lines == 0), "{lines:?}");
+        assert!(report.get("timeline_is_estimate").is_none());
+    };
+    check();
+    writer.close().unwrap();
+    check();
 }

@@ -17,6 +17,7 @@ use crate::layout::{INDEX, is_plain};
 use crate::losses::{MAX_NAMES_BYTES, StreamCounts, listed};
 use crate::open;
 use crate::stored::Sources;
+use crate::time_counts::TimeCounts;
 use crate::timestamp::Timestamp;
 
 /// More values than this of one label name are not counted.
@@ -52,6 +53,13 @@ pub struct IndexEntry {
     /// Lines per label value.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: LabelCounts,
+    /// Lines by time; nothing in an index that somebody else has written.
+    #[serde(
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "TimeCounts::is_empty"
+    )]
+    pub times: TimeCounts,
     /// Lines per stream, all of them, as far as it is known.
     #[serde(default, skip_serializing_if = "StreamCounts::is_empty")]
     pub streams: StreamCounts,
@@ -141,6 +149,7 @@ pub(crate) fn render_index<'a>(entries: impl Iterator<Item = &'a IndexEntry>) ->
 #[derive(Clone, Debug)]
 pub struct SegmentStats {
     range: Option<(Timestamp, Timestamp)>,
+    times: TimeCounts,
     lines: u64,
     bytes: u64,
     labels: BTreeMap<String, Option<BTreeMap<String, u64>>>,
@@ -169,6 +178,7 @@ impl SegmentStats {
     pub(crate) fn within(names_room: u64) -> Self {
         Self {
             range: None,
+            times: TimeCounts::default(),
             lines: 0,
             bytes: 0,
             labels: BTreeMap::new(),
@@ -183,11 +193,17 @@ impl SegmentStats {
 
     /// What the segment's index line takes, at most.
     pub(crate) fn entry_bytes(&self) -> u64 {
-        LINE_BASE + self.listed_bytes + self.streams.listed_bytes()
+        LINE_BASE + self.listed_bytes + self.streams.listed_bytes() + self.times.listed_bytes()
     }
 
-    /// What these streams, with their names, and this source would add to it, at most.
-    pub(crate) fn growth(&self, streams: &[Labels], names: &[String], source: Option<&str>) -> u64 {
+    /// What these streams, with their names, this source and these times would add to it, at most.
+    pub(crate) fn growth(
+        &self,
+        streams: &[Labels],
+        names: &[String],
+        source: Option<&str>,
+        times: &TimeCounts,
+    ) -> u64 {
         let pairs = streams.iter().flatten().filter(|(name, value)| {
             let known = self.labels.get(name);
             !known.is_some_and(|known| known.as_ref().is_none_or(|known| known.contains_key(value)))
@@ -195,7 +211,7 @@ impl SegmentStats {
         let labels = pairs.map(|(name, value)| listed(name) + listed(value));
         let source = source.filter(|source| !self.sources.contains_key(*source)).map(listed);
         let of_streams = self.streams.growth(names, self.names_room);
-        labels.sum::<u64>() + of_streams + source.unwrap_or(0)
+        labels.sum::<u64>() + of_streams + source.unwrap_or(0) + self.times.growth(times)
     }
 
     /// Counts lines between two times.
@@ -206,6 +222,11 @@ impl SegmentStats {
         });
         self.lines += lines;
         self.bytes += bytes;
+    }
+
+    /// Counts the times of lines.
+    pub fn add_times(&mut self, times: &TimeCounts) {
+        self.times.add_all(times);
     }
 
     /// Counts bytes that are no lines.
@@ -289,6 +310,7 @@ impl SegmentStats {
             to,
             lines: self.lines,
             bytes: self.bytes,
+            times: self.times,
             labels: self
                 .labels
                 .into_iter()
@@ -351,7 +373,7 @@ mod tests {
             .collect();
         let before = stats.entry_bytes();
         let names: Vec<String> = streams.iter().map(|labels| name_of(labels)).collect();
-        let growth = stats.growth(&streams, &names, Some("source"));
+        let growth = stats.growth(&streams, &names, Some("source"), &TimeCounts::default());
         for name in &names {
             stats.add_stream(name, u64::MAX / 100);
         }
@@ -361,7 +383,7 @@ mod tests {
         }
         stats.add_lines(Timestamp(i64::MIN), Timestamp(i64::MAX), u64::MAX, u64::MAX);
         stats.add_source("source", u64::MAX);
-        assert_eq!(stats.growth(&streams, &names, Some("source")), 0);
+        assert_eq!(stats.growth(&streams, &names, Some("source"), &TimeCounts::default()), 0);
         let (now, bound) = (stats.entry_bytes(), before + growth);
         assert!(now <= bound, "{now} {bound}");
         let entry = stats.into_entry("2024-01-15T101959-000.jsonl.zst".into());

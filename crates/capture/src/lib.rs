@@ -38,6 +38,7 @@ pub mod seekable;
 pub mod segment;
 pub mod slices;
 mod stored;
+pub mod time_counts;
 pub mod timestamp;
 mod twins;
 mod writer;

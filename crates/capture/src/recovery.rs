@@ -25,6 +25,7 @@ use crate::open::{self, open_regular, open_to_read};
 use crate::replace::rename_new;
 use crate::seekable::MAX_FRAME_TEXT;
 use crate::segment::{OpenSegment, Piece};
+use crate::time_counts::TimeCounts;
 use crate::timestamp::Timestamp;
 use crate::twins::{Twins, compare, judge};
 
@@ -328,6 +329,7 @@ fn scan(path: &Path, finished: bool, limits: Limits) -> Result<SegmentStats, Cap
             continue;
         };
         stats.add_lines(line.timestamp, line.timestamp, 1, length);
+        stats.add_times(&TimeCounts::of(std::iter::once(line.timestamp.0)));
         for (name, value) in &line.labels {
             stats.add_label(name, value, 1);
         }

@@ -22,6 +22,7 @@ use crate::layout::raw_file;
 use crate::losses::name_of;
 use crate::open::{open_regular, open_to_read};
 use crate::replace::{create, create_new, sync_directory};
+use crate::time_counts::TimeCounts;
 use crate::timestamp::Timestamp;
 
 /// Lines are handed to the kernel in pieces of about this size.
@@ -119,7 +120,8 @@ impl Active {
         let whole = Origin { source: String::new(), first: 1, last: entries.len() as u64 };
         let mut mark = mark.or((entries.len() > 1).then_some(&whole));
         let names: Vec<String> = batch.streams.iter().map(|labels| name_of(labels)).collect();
-        let growth = self.stats.growth(&batch.streams, &names, source);
+        let times = TimeCounts::of(entries.iter().map(|entry| entry.timestamp));
+        let growth = self.stats.growth(&batch.streams, &names, source, &times);
         let entry_bytes = self.stats.entry_bytes() + growth;
         let claim = |end| lock_catalog(catalog).claim_active(end, entry_bytes);
         let mut end = self.length;
@@ -148,6 +150,7 @@ impl Active {
         }
         let (from, to) = (Timestamp(from), Timestamp(to));
         self.stats.add_lines(from, to, entries.len() as u64, end - self.length);
+        self.stats.add_times(&times);
         let streams = batch.streams.iter().zip(&names);
         for ((labels, stream), &lines) in streams.zip(&*lines_per_stream) {
             if lines > 0 {
