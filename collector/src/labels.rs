@@ -4,6 +4,8 @@
 use logtap_loki::Labels;
 use logtap_wire::ring::StreamKind;
 
+/// The source of lines that come as raw bytes.
+pub(crate) const RAW_SOURCE: &str = "socket";
 /// Names that the collector sets itself.
 pub const RESERVED_LABELS: [&str; 3] = ["file", "source", "stream"];
 
@@ -36,7 +38,10 @@ impl LabelRules {
             set(&mut labels, name, value);
         }
         set(&mut labels, "source", source);
-        set(&mut labels, "stream", stream_name(kind));
+        // Raw bytes do not say: who opened the connection has given the label if it is known.
+        if source != RAW_SOURCE {
+            set(&mut labels, "stream", stream_name(kind));
+        }
         if kind == StreamKind::File {
             set(&mut labels, "file", &String::from_utf8_lossy(path));
         }

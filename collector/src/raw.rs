@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 use logtap_wire::ring::StreamKind;
+use logtap_wire::settings;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use crate::clock::now;
 use crate::error::CollectorError;
 use crate::feeder::{Feeder, FeederStream, Feeders};
+use crate::labels::RAW_SOURCE;
 
 /// Connections at the same time. Further ones wait in the listener's queue.
 const MAX_CLIENTS: usize = 256;
@@ -32,8 +34,6 @@ const SILENT_FOR: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Bytes read at a time.
 const BLOCK: usize = 16 << 10;
-/// Value of the label `source`.
-const SOURCE: &str = "socket";
 
 /// A socket on which raw clients are taken. Dropping it stops without a last look at them.
 #[derive(Debug)]
@@ -236,11 +236,33 @@ fn describe(stream: &UnixStream) -> FeederStream {
     let pid = pid.unwrap_or(0);
     let executable = (pid != 0).then(|| fs::read_link(format!("/proc/{pid}/exe")).ok()).flatten();
     FeederStream {
-        source: SOURCE.to_owned(),
+        source: RAW_SOURCE.to_owned(),
         kind: StreamKind::Stdout,
         path: Vec::new(),
         pid,
         executable: executable.map_or_else(String::new, |path| path.display().to_string()),
-        labels: Vec::new(),
+        labels: stream_of(pid)
+            .map(|name| ("stream".to_owned(), name.to_owned()))
+            .into_iter()
+            .collect(),
+    }
+}
+
+/// Which stream a connection carries, as far as the environment says that its process was started with: raw bytes have no
+/// mark, so nothing where it may be several.
+fn stream_of(pid: u32) -> Option<&'static str> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let value = |name: &str| {
+        let variables = environment.split(|&byte| byte == 0);
+        let mut values = variables
+            .filter_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+        values.next_back()
+    };
+    let files = value(settings::TAP_FILE).is_some_and(|files| !files.is_empty());
+    match settings::tap_into(value(settings::TAP_INTO)?)? {
+        (true, false) if !files => Some("stdout"),
+        (false, true) if !files => Some("stderr"),
+        (false, false) if files => Some("file"),
+        _ => None,
     }
 }

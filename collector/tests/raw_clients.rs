@@ -53,7 +53,7 @@ fn several_clients_at_once_are_lines_of_their_own_with_their_process() {
     assert_eq!(texts, ["one begins, one ends", "other", "rest of other"]);
     let own = std::process::id().to_string();
     for line in sink.lines() {
-        assert_eq!((line.label("source"), line.label("stream")), (Some("socket"), Some("stdout")));
+        assert_eq!((line.label("source"), line.label("stream")), (Some("socket"), None));
         assert_eq!(line.metadata("pid"), Some(own.as_str()));
         assert!(line.metadata("exe").is_some_and(|path| path.contains("collector")));
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::puppet::{Puppet, program};
+use super::puppet::{Puppet, program, tapped};
 use crate::parts::tap_directory;
 use crate::support::running::Service;
 use crate::support::workspace::{Workspace, command, logtap};
@@ -38,10 +38,14 @@ fn the_collector_takes_several_programs_at_once_and_names_them() {
     let has = |text: &str| written(&out).iter().any(|line| line["msg"] == text);
     // A process is looked at while it lives.
     collector.wait_until("wrote both", || has("one begins, and ends") && has("other"));
+    // Its connection carries stderr alone, and says so by what it was started with.
+    let mut third = tapped(Path::new("sh"), &variables);
+    third.env("LLT_TAP_INTO", "2").args(["-c", "echo third >&2; sleep 1"]);
+    assert!(third.output().expect("sh").status.success());
     one.tell("b 1000");
     other.tell("f from a child");
     assert!(one.end().0.success() && other.end().0.success());
-    collector.wait_until("wrote all lines", || written(&out).len() == 1003);
+    collector.wait_until("wrote all lines", || written(&out).len() == 1004);
     let stopped = collector.stop(rustix::process::Signal::TERM, &[]);
     assert!(stopped.status.success(), "{stopped:?}");
     assert!(!socket.exists());
@@ -53,6 +57,8 @@ fn the_collector_takes_several_programs_at_once_and_names_them() {
         assert_eq!((&labels["source"], &labels["app"]), (&"socket".into(), &"raw".into()));
         assert_eq!(line["meta"]["exe"], program.to_str().expect("text"));
     }
+    assert_eq!(one["labels"]["stream"], "stdout");
+    assert_eq!(find("third")["labels"]["stream"], "stderr");
     assert_ne!(one["meta"]["pid"], other["meta"]["pid"]);
     assert_ne!(find("from a child")["meta"]["pid"], other["meta"]["pid"]);
 }

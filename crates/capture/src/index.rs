@@ -88,6 +88,7 @@ impl IndexEntry {
     /// Reads a line. `None` for one that cannot be read, or that cannot be true: then the file itself is read.
     pub(crate) fn parse(line: &[u8]) -> Option<Self> {
         let mut entry: Self = serde_json::from_slice(line).ok()?;
+        entry.times.shrink();
         let mut left = MAX_LABELS_BYTES;
         entry.labels.retain(|_, values| {
             let bytes = values.keys().map(|value| listed(value)).fold(0, u64::saturating_add);

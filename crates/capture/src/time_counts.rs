@@ -13,19 +13,40 @@ const MOST: usize = 64;
 /// What a bucket takes in a line of the index, at most.
 const LISTED: u64 = 36;
 /// What the counts take there without buckets.
-const LISTED_BASE: u64 = 40;
+const LISTED_BASE: u64 = 48;
 /// The widest bucket has all the time there is.
 const WIDEST: u32 = 30;
 
 /// Lines by time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeCounts {
-    /// How often the width of a minute was doubled.
-    #[serde(default)]
+    /// How often the width of a minute was doubled; told as the width in minutes.
+    #[serde(rename = "minutes", with = "minutes")]
     doubled: u32,
     /// The lines of each bucket, by its number: the time of its beginning divided by its width.
-    #[serde(default)]
     lines: BTreeMap<i64, u64>,
+}
+
+/// The width of buckets as a number of minutes.
+mod minutes {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    use super::WIDEST;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    pub(super) fn serialize<S: Serializer>(doubled: &u32, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(1 << (*doubled).min(WIDEST))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+        let minutes = u64::deserialize(from)?;
+        let doubled = minutes.trailing_zeros();
+        if minutes.is_power_of_two() && doubled <= WIDEST {
+            Ok(doubled)
+        } else {
+            Err(D::Error::custom("not a width of buckets"))
+        }
+    }
 }
 
 /// The lines of a bucket.
@@ -77,7 +98,8 @@ impl TimeCounts {
         self.shrink();
     }
 
-    fn shrink(&mut self) {
+    /// Makes them as few as ours are, where somebody else has written more.
+    pub(crate) fn shrink(&mut self) {
         while self.lines.len() > MOST && self.doubled < WIDEST {
             self.double();
         }
@@ -141,7 +163,7 @@ mod tests {
             counts.buckets().map(|one| (one.from.0 / MINUTE, one.lines)).collect();
         assert_eq!(buckets, [(0, 1000), (60, 10)]);
         let text = serde_json::to_string(&counts).unwrap();
-        assert_eq!(text, r#"{"doubled":0,"lines":{"0":1000,"60":10}}"#);
+        assert_eq!(text, r#"{"minutes":1,"lines":{"0":1000,"60":10}}"#);
         assert_eq!(serde_json::from_str::<TimeCounts>(&text).unwrap(), counts);
     }
 
