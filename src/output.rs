@@ -22,6 +22,20 @@ pub(crate) fn wants_no_colour() -> bool {
     env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
+/// Whether the terminal takes more than ASCII, as its locale says. Where that says nothing, as in most containers, it does.
+pub(crate) fn takes_unicode() -> bool {
+    is_of_unicode(["LC_ALL", "LC_CTYPE", "LANG"].map(|name| env::var(name).unwrap_or_default()))
+}
+
+/// The first of these that is not empty is the locale (POSIX, "Environment Variables").
+fn is_of_unicode(variables: [String; 3]) -> bool {
+    let locale = variables.into_iter().find(|value| !value.is_empty());
+    locale.is_none_or(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}
+
 /// The two outputs of a command. Standard output is not locked: what a command starts may write there too.
 pub(crate) struct Printer {
     stdout: VisibleWriter<BufWriter<Stdout>>,
@@ -151,5 +165,25 @@ impl Printer {
 
     fn emphasised(&self, word: &str) -> String {
         if self.colour { format!("\x1b[1;31m{word}\x1b[0m") } else { word.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_locale_says_what_a_terminal_takes() {
+        for (all, ctype, lang, expected) in [
+            ("", "", "", true),
+            ("", "", "C", false),
+            ("", "", "C.UTF-8", true),
+            ("C", "", "de_DE.utf8", false),
+            ("", "en_US.UTF-8", "C", true),
+            ("", "", "de_DE.ISO-8859-1", false),
+        ] {
+            let variables = [all, ctype, lang].map(str::to_owned);
+            assert_eq!(is_of_unicode(variables), expected, "{all} {ctype} {lang}");
+        }
     }
 }

@@ -88,17 +88,22 @@ fn suppressed_lines_whose_address_is_down_are_kept_and_sent_later() {
     somewhere(&workspace, &all());
 }
 
-#[test]
-fn a_run_that_has_nowhere_to_keep_lines_leaves_them_in_memory_and_says_where() {
-    let workspace = Workspace::new();
+/// Runs with an address that is down and nowhere to keep lines, so that they stay in their rings; gives the directory.
+fn left_in_memory(workspace: &Workspace) -> String {
     std::fs::write(workspace.join("state"), "no directory").expect("a fresh directory");
     let address = format!("http://127.0.0.1:{}", free_port());
     let words = ["run", "--json", "--suppress=file", "--file", "a.log", "--to", &address];
-    let outcome = ran(&workspace, &[&words[..], &["--", "sh", "-c", WRITES]].concat());
+    let outcome = ran(workspace, &[&words[..], &["--", "sh", "-c", WRITES]].concat());
     let stderr = String::from_utf8(outcome.stderr).expect("text");
     let summary = json(stderr.lines().last().expect("a summary").as_bytes());
-    let directory = summary["recover"][0]["directory"].as_str().expect("a path").to_owned();
-    assert!(Path::new(&directory).is_dir(), "{summary:#}");
+    summary["recover"][0]["directory"].as_str().expect("a path").to_owned()
+}
+
+#[test]
+fn a_run_that_has_nowhere_to_keep_lines_leaves_them_in_memory_and_says_where() {
+    let workspace = Workspace::new();
+    let directory = left_in_memory(&workspace);
+    assert!(Path::new(&directory).is_dir(), "{directory}");
     // Another run does not touch them.
     assert!(ran(&workspace, &["run", "-q", "--", "true"]).status.success());
     let captured = recovered(&workspace, &directory, &workspace.join("late"));
@@ -108,13 +113,7 @@ fn a_run_that_has_nowhere_to_keep_lines_leaves_them_in_memory_and_says_where() {
 #[test]
 fn what_is_refused_when_it_is_recovered_from_rings_is_kept_again() {
     let workspace = Workspace::new();
-    std::fs::write(workspace.join("state"), "no directory").expect("a fresh directory");
-    let address = format!("http://127.0.0.1:{}", free_port());
-    let words = ["run", "--json", "--suppress=file", "--file", "a.log", "--to", &address];
-    let outcome = ran(&workspace, &[&words[..], &["--", "sh", "-c", WRITES]].concat());
-    let stderr = String::from_utf8(outcome.stderr).expect("text");
-    let summary = json(stderr.lines().last().expect("a summary").as_bytes());
-    let directory = summary["recover"][0]["directory"].as_str().expect("a path").to_owned();
+    let directory = left_in_memory(&workspace);
     std::fs::remove_file(workspace.join("state")).expect("it is ours");
     let port = free_port();
     let service = receiver(port, &workspace.join("received"), &["--fault", "400:100%"]);

@@ -100,7 +100,7 @@ fn a_file_that_cannot_be_begun_leaves_no_others_behind() {
 
 #[test]
 fn files_that_cannot_be_finished_stay_readable_and_are_finished_later() {
-    for faults in ["rename only=capture/", "write only=.partial"] {
+    for faults in ["sync only=.zst.partial", "write only=.zst.partial"] {
         let workspace = Workspace::new();
         let (directory, port) = (workspace.join("capture"), free_port());
         let Some(disk) = FaultyDisk::new(&workspace, &directory) else { return };
@@ -240,7 +240,7 @@ fn a_disk_that_is_stuck_puts_senders_off_before_memory_grows() {
         assert_eq!(answers_rx.recv_timeout(PATIENCE).expect("an answer").status, 204);
     }
     let said = said(service);
-    assert!(said.contains("senders are put off with 429: too many pushes in flight"), "{said}");
+    assert!(said.contains("senders are throttled with 429: too many pushes in flight"), "{said}");
     let mut found: Vec<u64> =
         capture::read_as_sent(&directory).iter().map(|line| number(&line.text)).collect();
     found.sort_unstable();

@@ -40,7 +40,7 @@ fn a_full_disk_puts_senders_off_and_says_why() {
     stop_receiver(port);
     let outcome = service.finish(&[]);
     let said = String::from_utf8(outcome.stderr).expect("text");
-    assert!(said.contains("senders are put off with 429: failed to write"), "{said}");
+    assert!(said.contains("senders are throttled with 429: failed to write"), "{said}");
     assert!(said.contains("free some space on the disk"), "{said}");
     assert_eq!(stored(&copy), acknowledged);
 }
@@ -80,7 +80,7 @@ fn the_cap_takes_the_oldest_or_the_newest_as_one_likes() {
         if dropped {
             assert_eq!(metadata["dropped"]["streams"]["{app=\"test\"}"], lost);
         }
-        assert!(said.contains("warning: for want of room "), "{said}");
+        assert!(said.contains("warning: disk limit reached: deleted "), "{said}");
     }
 }
 

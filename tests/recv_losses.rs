@@ -112,9 +112,9 @@ fn every_policy_tells_the_same_loss_everywhere() {
         assert_eq!(dropped > 0, mode == "drop-newest" || max_disk == "3KB", "{mode}");
         let stored = if removed + dropped == 1_000 { 0 } else { capture::read(&directory).len() };
         assert_eq!(stored as u64 + dropped + removed, 1_000, "{mode}: {about}");
-        assert!(said.contains("warning: for want of room"), "{said}");
+        assert!(said.contains("warning: disk limit reached: deleted "), "{said}");
         let warned =
-            if dropped > 0 { "were dropped for want of room" } else { "files go for want" };
+            if dropped > 0 { "disk limit reached: dropped" } else { "disk limit reached: deleted" };
         assert!(said.contains(warned), "{mode}: {said}");
     }
 }

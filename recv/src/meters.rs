@@ -176,7 +176,7 @@ impl Meters {
             ),
             (
                 "logtap_logs_removed_total",
-                "Lines of segments that went for want of room, over the capture's life.",
+                "Lines of files that were deleted because the disk limit was reached, over the capture's life.",
                 losses.removed.lines,
             ),
             ("logtap_bytes_removed_total", "Their bytes before compression.", losses.removed.bytes),
@@ -224,7 +224,7 @@ impl Meters {
                 dropped,
             ),
             ("logtap_push_bytes_total", "Bytes of push bodies.", self.received_bytes.get()),
-            ("logtap_backpressure_events_total", "Pushes put off with 429.", self.put_off.get()),
+            ("logtap_backpressure_events_total", "Pushes throttled with 429.", self.put_off.get()),
             (
                 "logtap_packets_dropped_total",
                 "Packets that the kernel had no room for.",
@@ -278,11 +278,11 @@ impl Meters {
         // The names are limited where they are counted, so that no sender can make more and more of them.
         let dropped = losses.dropped.streams.iter();
         let dropped = dropped.map(|(name, count)| labelled("stream", name, count));
-        let help = "Lines dropped for want of room, or lost where nobody is answered, by stream, over the capture's life.";
+        let help = "Lines dropped because the disk limit was reached, or lost where nobody is answered, by stream, over the capture's life.";
         put_owned("logtap_logs_dropped_by_stream_total", help, dropped.collect());
         let removed = losses.removed_streams.iter();
         let removed = removed.map(|(name, count)| labelled("stream", name, count));
-        let help = "Lines of files that went for want of room, by stream, over the capture's life.";
+        let help = "Lines of files that were deleted because the disk limit was reached, by stream, over the capture's life.";
         put_owned("logtap_logs_removed_by_stream_total", help, removed.collect());
         let unanswered = losses.dropped.unanswered.min(losses.dropped.lines);
         let reasons = [

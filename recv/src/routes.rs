@@ -265,7 +265,7 @@ fn tell(shared: &Shared, refusal: &Refusal) {
             )
         }),
         StatusCode::TOO_MANY_REQUESTS => {
-            shared.notices.give("429", || format!("senders are put off with 429: {text}"));
+            shared.notices.give("429", || format!("senders are throttled with 429: {text}"));
         }
         StatusCode::SERVICE_UNAVAILABLE => shared.notices.give("503", || {
             format!(

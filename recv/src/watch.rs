@@ -150,8 +150,8 @@ impl Observers {
             Change::Dropped(lines) => {
                 known.notices.give("dropped", || {
                     format!(
-                        "{lines} lines were dropped for want of room, as --on-full says; raise \
-                         --max-disk, free some space, or let senders wait with --on-full reject"
+                        "disk limit reached: dropped {lines} new lines, as --on-full says; raise --max-disk, \
+                         free some space, or let senders wait with --on-full reject"
                     )
                 });
             }
@@ -159,7 +159,7 @@ impl Observers {
                 if !std::mem::replace(&mut known.told_of_removal, true) {
                     known.notices.give("removed", || {
                         format!(
-                            "the oldest files go for want of room ({lines} lines by now); raise \
+                            "disk limit reached: deleted the oldest files ({lines} lines so far); raise \
                              --max-disk to keep more, or see --on-full"
                         )
                     });
@@ -235,7 +235,7 @@ fn look(store: &Store, cap: u64, observers: &Observers, stop_rx: &mpsc::Receiver
         let newly_unanswered =
             unanswered.saturating_sub(std::mem::replace(&mut known.unanswered, unanswered));
         observers.audit.tell_losses(&losses, |loss, lines| match loss {
-            Loss::Removed => "the oldest segments went for want of room".to_owned(),
+            Loss::Removed => "disk limit reached: deleted the oldest files".to_owned(),
             Loss::Dropped => why_dropped(lines, newly_unanswered),
         });
         for change in changes(&before, &now, &mut warned) {

@@ -8,13 +8,15 @@ use super::undelivered;
 use crate::capture_argument::{self, CaptureArgs};
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::output::Printer;
+use crate::output::{Printer, takes_unicode};
 
 /// Values of a label that are shown.
 const SHOWN_VALUES: usize = 10;
 /// Columns of the timeline.
 const COLUMNS: usize = 60;
 const GLYPHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// The same for a terminal that takes ASCII alone.
+const ASCII_GLYPHS: [char; 8] = ['_', '.', ':', '-', '=', '+', '*', '#'];
 
 /// Show how large a capture is, what labels it has and when its lines are from
 #[derive(clap::Args)]
@@ -41,7 +43,8 @@ pub(crate) fn run(args: &InspectArgs, printer: &mut Printer) -> Result<Exit, Com
         if args.raw {
             printer.let_through()?;
         }
-        for line in text(&report) {
+        let is_ascii = printer.makes_visible() && !takes_unicode();
+        for line in text(&report, if is_ascii { ASCII_GLYPHS } else { GLYPHS }) {
             printer.line(line)?;
         }
     }
@@ -57,7 +60,7 @@ pub(crate) fn run(args: &InspectArgs, printer: &mut Printer) -> Result<Exit, Com
     Ok(Exit::OK)
 }
 
-fn text(report: &InspectReport) -> Vec<String> {
+fn text(report: &InspectReport, glyphs: [char; 8]) -> Vec<String> {
     let mut lines = vec![row("capture", &report.dir)];
     if let (Some(from), Some(to)) = (report.data_from, report.data_to) {
         lines.push(row("period", &format!("{from} to {to}{}", lasting(from, to))));
@@ -75,7 +78,7 @@ fn text(report: &InspectReport) -> Vec<String> {
     };
     lines.push(row("size", &data));
     if report.live {
-        lines.push(row("state", "being written, or ended without a word"));
+        lines.push(row("state", "live, or not shut down cleanly"));
     }
     for (name, values) in &report.labels {
         lines.push(String::new());
@@ -86,7 +89,7 @@ fn text(report: &InspectReport) -> Vec<String> {
         lines.push(String::new());
         let estimate = if report.timeline_is_estimate { ", an estimate" } else { "" };
         lines.push(format!("timeline, {}{estimate}:", report.bucket_width));
-        lines.extend(timeline(&report.timeline));
+        lines.extend(timeline(&report.timeline, glyphs));
     }
     lines
 }
@@ -128,13 +131,13 @@ fn label(values: &[LabelValue], total: u64) -> Vec<String> {
 }
 
 /// Rows of glyphs, each with the time at which it begins. Many rows in which nothing happened become one.
-fn timeline(buckets: &[Bucket]) -> Vec<String> {
+fn timeline(buckets: &[Bucket], glyphs: [char; 8]) -> Vec<String> {
     let most = buckets.iter().map(|bucket| bucket.lines).max().unwrap_or(0).max(1);
     let glyph = |lines: u64| match lines {
         0 => ' ',
         lines => {
-            let level = u128::from(lines) * (GLYPHS.len() as u128 - 1) / u128::from(most);
-            GLYPHS.get(level as usize).copied().unwrap_or('█')
+            let level = u128::from(lines) * (glyphs.len() as u128 - 1) / u128::from(most);
+            glyphs.get(level as usize).copied().unwrap_or('#')
         }
     };
     let mut lines = Vec::new();
@@ -150,8 +153,8 @@ fn timeline(buckets: &[Bucket]) -> Vec<String> {
         silent = false;
         let begins = row.first().map(|bucket| bucket.time.to_string()).unwrap_or_default();
         let minute = begins.get(..16).unwrap_or(&begins).replace('T', " ");
-        let glyphs: String = row.iter().map(|bucket| glyph(bucket.lines)).collect();
-        lines.push(format!("  {minute}  {}", glyphs.trim_end()));
+        let shown: String = row.iter().map(|bucket| glyph(bucket.lines)).collect();
+        lines.push(format!("  {minute}  {}", shown.trim_end()));
     }
     lines
 }
@@ -165,7 +168,8 @@ mod tests {
         let bucket =
             |minute: i64, lines| Bucket { time: Timestamp(minute * 60_000_000_000), lines };
         let buckets = [bucket(0, 1), bucket(1, 0), bucket(2, 70), bucket(3, 35)];
-        assert_eq!(timeline(&buckets), ["  1970-01-01 00:00  ▁ █▄"]);
+        assert_eq!(timeline(&buckets, GLYPHS), ["  1970-01-01 00:00  ▁ █▄"]);
+        assert_eq!(timeline(&buckets, ASCII_GLYPHS), ["  1970-01-01 00:00  _ #-"]);
     }
 
     #[test]
@@ -175,7 +179,10 @@ mod tests {
         let minute = |place: usize| Timestamp(place as i64 * 60_000_000_000);
         let buckets: Vec<_> =
             (0..=last).map(|place| Bucket { time: minute(place), lines: lines(place) }).collect();
-        assert_eq!(timeline(&buckets), ["  1970-01-01 00:00  █", "  ...", "  1970-01-01 05:00  █"]);
+        assert_eq!(
+            timeline(&buckets, GLYPHS),
+            ["  1970-01-01 00:00  █", "  ...", "  1970-01-01 05:00  █"]
+        );
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(crate) struct RecvArgs {
     /// Largest body of one push when it is unpacked
     #[arg(long, value_name = "SIZE", default_value = "64MB", value_parser = read::size)]
     max_unpacked: u64,
-    /// Bodies held in memory at a time; senders beyond it are put off with 429
+    /// Bodies held in memory at a time; senders beyond it are throttled (429)
     #[arg(long, value_name = "SIZE", default_value = "32MB", value_parser = read::size)]
     max_in_flight: u64,
     /// Connections at a time; more of them wait

@@ -51,7 +51,7 @@ fn inspect_shows_period_size_labels_and_time() {
       stderr            1 line        92 B   25.0 %
 
     timeline, 1-min buckets:
-      2026-01-15 10:19  ████
+      2026-01-15 10:19  ███  █
     ");
 }
 

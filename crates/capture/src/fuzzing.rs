@@ -110,7 +110,7 @@ pub fn directory(data: &[u8], directory: &Path) {
     let (index, data) = rest.split_at(rest.len().min(usize::from(u16::from_le_bytes([c, d]))));
     let table = table_size(data).and_then(|size| data.len().checked_sub(size));
     if let Some(frames) = table.and_then(|at| parse_table(&data[at..], data.len() as u64)) {
-        let again = render_table(&frames);
+        let again = render_table(&frames, true);
         let size = (data.len() as u64).min(frames.iter().map(|f| u64::from(f.compressed)).sum());
         assert_eq!(parse_table(&again, size + again.len() as u64), Some(frames));
     }

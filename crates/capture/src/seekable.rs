@@ -25,8 +25,9 @@ const HEADER: usize = 8;
 const ROW: usize = 8;
 /// A table with more frames than this is not believed.
 const MAX_FRAMES: usize = 1 << 20;
-/// A frame with more text than this is not written, and not believed.
-pub const MAX_FRAME_TEXT: usize = 1 << 30;
+/// A frame with more text than this is not written, and not believed: whoever reads needs so much memory for each thread. A
+/// receiver with default limits writes no longer line (`--max-unpacked`, four times that as it is written).
+pub const MAX_FRAME_TEXT: usize = 256 << 20;
 const WHOLE_LINES: u8 = 1;
 const UNUSED_BITS: u8 = 3;
 const RESERVED_BITS: u8 = 0x7c;
@@ -44,6 +45,17 @@ pub struct Frame {
 /// Compresses text that ends with its last line. Calls `claim` with the bytes that will be written by
 /// then before it writes more; an error of it ends the work.
 pub fn compress(
+    from: impl Read,
+    to: impl Write,
+    level: i32,
+    claim: impl FnMut(u64) -> io::Result<()>,
+) -> io::Result<u64> {
+    compress_within(MAX_FRAME_TEXT, from, to, level, claim)
+}
+
+/// The same with at most so much text in a frame.
+fn compress_within(
+    most: usize,
     mut from: impl Read,
     mut to: impl Write,
     level: i32,
@@ -57,17 +69,21 @@ pub fn compress(
     let mut frames = Vec::new();
     let mut written = 0;
     let mut wanted = FRAME_TEXT;
+    let mut whole_lines = true;
     loop {
         let missing = wanted.saturating_sub(text.len()) as u64;
         let ended = from.by_ref().take(missing).read_to_end(&mut text)? as u64 != missing;
         let cut = match memrchr(b'\n', &text) {
             _ if ended => text.len(),
             Some(line_end) => line_end + 1,
-            None if wanted < MAX_FRAME_TEXT => {
+            None if wanted < most => {
                 wanted *= 2;
                 continue;
             }
-            None => text.len(),
+            None => {
+                whole_lines = false;
+                text.len()
+            }
         };
         if cut > 0 {
             let content = text.get(..cut).unwrap_or_default();
@@ -89,15 +105,15 @@ pub fn compress(
             break;
         }
     }
-    let table = render_table(&frames);
+    let table = render_table(&frames, whole_lines);
     written += table.len() as u64;
     claim(written)?;
     to.write_all(&table)?;
     Ok(written)
 }
 
-/// The skippable frame with the table.
-pub fn render_table(frames: &[Frame]) -> Vec<u8> {
+/// The skippable frame with the table. Without whole lines in each frame readers go through the file from the start.
+pub fn render_table(frames: &[Frame], whole_lines: bool) -> Vec<u8> {
     let size = frames.len() * ROW + FOOTER;
     let mut table = Vec::with_capacity(HEADER + size);
     table.extend_from_slice(&SKIPPABLE_MAGIC.to_le_bytes());
@@ -107,7 +123,7 @@ pub fn render_table(frames: &[Frame]) -> Vec<u8> {
         table.extend_from_slice(&frame.content.to_le_bytes());
     }
     table.extend_from_slice(&(frames.len() as u32).to_le_bytes());
-    table.push(WHOLE_LINES);
+    table.push(if whole_lines { WHOLE_LINES } else { 0 });
     table.extend_from_slice(&TABLE_MAGIC.to_le_bytes());
     table
 }
@@ -166,6 +182,23 @@ mod tests {
         text
     }
 
+    #[test]
+    fn frames_that_a_line_crosses_have_no_table_to_read_them_apart() {
+        let mut long = vec![b'x'; 3 * FRAME_TEXT];
+        long.push(b'\n');
+        for (most, has_table) in [(4 * FRAME_TEXT, true), (FRAME_TEXT, false)] {
+            let mut packed = Vec::new();
+            compress_within(most, &long[..], &mut packed, 1, |_| Ok(())).unwrap();
+            let table = table_size(&packed[packed.len() - FOOTER..]).unwrap();
+            let frames = parse_table(&packed[packed.len() - table..], packed.len() as u64);
+            assert_eq!(frames.is_some(), has_table);
+            let mut unpacked = Vec::new();
+            let mut decoder = zstd::stream::read::Decoder::new(&packed[..]).unwrap();
+            decoder.read_to_end(&mut unpacked).unwrap();
+            assert!(unpacked == long);
+        }
+    }
+
     fn round_trip(text: &[u8]) -> Vec<Frame> {
         let mut packed = Vec::new();
         let mut last = 0;
@@ -216,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_is_no_table_is_not_taken_for_one() {
-        let table = render_table(&[Frame { compressed: 10, content: 100 }]);
+        let table = render_table(&[Frame { compressed: 10, content: 100 }], true);
         assert!(parse_table(&table, 10 + table.len() as u64).is_some());
         assert!(parse_table(&table, 11 + table.len() as u64).is_none());
         for at in [0, 4, table.len() - 9, table.len() - 5, table.len() - 1] {

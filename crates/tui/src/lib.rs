@@ -5,6 +5,7 @@
 //! those that are on the screen; what takes longer (filters, searches, export) runs in threads of its
 //! own and says how far it is. Knows no network, writes nothing but the export that was asked for.
 
+mod ascii;
 mod catalogue;
 mod clipboard;
 pub mod draw;

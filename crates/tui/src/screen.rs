@@ -14,6 +14,7 @@ use logtap_capture::{CaptureError, Timestamp};
 use ratatui::crossterm::event::Event as Raw;
 use signal_hook::consts::{SIGCONT, SIGTSTP};
 
+use crate::ascii;
 use crate::clipboard;
 use crate::draw::draw;
 use crate::export::Export;
@@ -39,6 +40,8 @@ pub struct Options {
     pub address: String,
     /// Colours or not.
     pub theme: Theme,
+    /// Whether the terminal shows ASCII alone.
+    pub ascii: bool,
 }
 
 /// How a screen has ended.
@@ -173,7 +176,13 @@ impl Driver {
                 let effects = self.state.update(Event::Resize(size.width, size.height));
                 self.perform(screen, effects)?;
             }
-            screen.draw(size, |buffer| draw(&self.state, buffer))?;
+            let is_ascii = self.options.ascii;
+            screen.draw(size, |buffer| {
+                draw(&self.state, buffer);
+                if is_ascii {
+                    ascii::reduce(buffer);
+                }
+            })?;
             let mut wait = next.saturating_duration_since(Instant::now());
             for _ in 0..MAX_EVENTS {
                 let event = match input.next(wait) {

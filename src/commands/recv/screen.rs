@@ -8,7 +8,7 @@ use logtap_tui::{Ended, Options, Source, Statistics, Theme, TuiError};
 use signal_hook::iterator::Signals;
 
 use crate::error::CommandError;
-use crate::output::{Printer, wants_no_colour};
+use crate::output::{Printer, takes_unicode, wants_no_colour};
 
 /// Whether there is a terminal to show a screen on and to take keys from.
 pub(super) fn is_possible() -> bool {
@@ -34,6 +34,7 @@ pub(super) fn show(receiver: &mut Receiver<'_>, address: &str) -> Ended {
         directory: receiver.store.directory().to_owned(),
         address: address.to_owned(),
         theme: Theme { colour: !wants_no_colour() },
+        ascii: !takes_unicode(),
     };
     logtap_tui::run(options, receiver)
 }

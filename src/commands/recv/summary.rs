@@ -17,9 +17,9 @@ pub(super) fn tell(store: &Store, redactor: &Redactor, printer: &Printer) {
     ));
     if counts.removed + counts.dropped > 0 {
         printer.note(format_args!(
-            "logtap: warning: for want of room {} of old files went and {} were dropped",
+            "logtap: warning: disk limit reached: deleted {} of the oldest files, dropped {}",
             plural(counts.removed, "line"),
-            plural(counts.dropped, "line")
+            plural(counts.dropped, "new line")
         ));
     }
     if counts.lost > 0 {

@@ -22,16 +22,13 @@ pub(crate) struct CaptureSink {
 impl Sink for CaptureSink {
     fn push(&mut self, batch: &Batch) -> Result<(), PushError> {
         let stored = match self.store.append(batch) {
-            Err(error) if error.is_full() => {
+            Err(error) if error.is_full() || error.is_too_large() => {
                 store_in_parts(&self.store, batch, &self.taken_through)
             }
             other => other.map(drop),
         };
         match stored {
             Ok(()) => Ok(()),
-            Err(error) if error.is_too_large() => {
-                Err(PushError::TooLarge { reason: chain(&error) })
-            }
             Err(error) if error.is_bad_batch() => Err(PushError::Refused { reason: chain(&error) }),
             // A full disk may get room again, and what cannot be written stays with the collector.
             Err(error) => {
