@@ -41,8 +41,9 @@ fn main() -> ExitCode {
         }
     };
     let stage = Stage::new(options.other.clone());
-    let measures: [fn(&Stage, &Options); 8] = [
+    let measures: [fn(&Stage, &Options); 9] = [
         table::writes,
+        table::instructions,
         table::untapped,
         table::suppressed,
         table::first,

@@ -5,8 +5,9 @@ use std::fs;
 use std::hint::black_box;
 use std::time::Duration;
 
-/// With and without the calls, so many times.
-const TURNS: u64 = 200;
+/// Bytes that are written in one burst. They fit into a lane of a ring together with their headers, so that
+/// no burst meets a full one.
+const BURST: u64 = 24 << 10;
 
 /// Writes to descriptor 2, which is never tapped here, past the hooks of whoever is loaded.
 fn say(text: &str) {
@@ -31,6 +32,9 @@ pub(crate) fn run(words: &[String]) -> bool {
         ("child-steady", &[descriptor, threads, length, writes, pause]) => {
             steady(descriptor as i32, threads as usize, length as usize, writes, pause);
         }
+        ("child-count", &[descriptor, length, writes]) => {
+            count(descriptor as i32, length as usize, writes);
+        }
         ("child-first", &[length]) => first_lap(length as usize),
         ("child-memory", &[]) => memory(),
         ("child-load", &[]) => load(rest.first().map_or("", String::as_str)),
@@ -39,41 +43,46 @@ pub(crate) fn run(words: &[String]) -> bool {
     true
 }
 
-/// How long a call takes once everything is warm: a thread's processor time with the calls, less the same without them, in
-/// short turns, so that a processor whose speed drifts moves both and the collector, which naps when nothing comes, stays
-/// awake. The pause is a fixed amount of work, not a time by the clock: more threads than processors would count each
-/// other's turns.
+/// How long a call takes once everything is warm: a thread's processor time in bursts of calls and nothing else, so that
+/// nothing is subtracted. Between the bursts, outside the time that counts, the thread works for as long as the collector
+/// needs to keep up. That pause is a fixed amount of work, not a time by the clock: more threads than processors would
+/// count each other's turns.
 fn steady(descriptor: i32, threads: usize, length: usize, writes: u64, pause: u64) {
-    let pause = turns_in(pause);
-    let work = move |count: u64, pause: u64, calls: bool| {
-        let line = line(length);
+    let in_burst = (BURST / (length as u64 + 48)).max(4);
+    let pause = turns_in(pause) * in_burst;
+    let burst = move |line: &[u8], count: u64| {
         for _ in 0..count {
-            if calls {
-                write(descriptor, &line);
-            }
-            turn(pause);
+            write(descriptor, line);
         }
     };
     // The full ring is made and its pages are touched before the clock runs.
-    work(20_000, 0, true);
+    burst(&line(length), 20_000);
     std::thread::sleep(Duration::from_millis(100));
-    let in_turn = (writes / TURNS).max(50);
     let worker = move || -> f64 {
-        let mut added = 0.0;
-        for number in 0..=writes / in_turn {
-            let [silent, busy] = [false, true].map(|calls| {
-                let from = time_of(libc::CLOCK_THREAD_CPUTIME_ID);
-                work(in_turn, pause, calls);
-                (time_of(libc::CLOCK_THREAD_CPUTIME_ID) - from) as f64
-            });
-            // The first turn wakes the collector.
-            added += if number == 0 { 0.0 } else { busy - silent };
+        let line = line(length);
+        let mut spent = 0;
+        let bursts = writes / in_burst;
+        for number in 0..=bursts {
+            let from = time_of(libc::CLOCK_THREAD_CPUTIME_ID);
+            burst(&line, in_burst);
+            let took = time_of(libc::CLOCK_THREAD_CPUTIME_ID) - from;
+            turn(pause);
+            // The first burst wakes the collector.
+            spent += if number == 0 { 0 } else { took };
         }
-        added / (writes / in_turn * in_turn) as f64
+        spent as f64 / (bursts * in_burst) as f64
     };
     let workers: Vec<_> = (0..threads).map(|_| std::thread::spawn(worker)).collect();
-    let added: f64 = workers.into_iter().map(|worker| worker.join().expect("a writer")).sum();
-    say(&format!("{}\n", added / threads as f64));
+    let spent: f64 = workers.into_iter().map(|worker| worker.join().expect("a writer")).sum();
+    say(&format!("{}\n", spent / threads as f64));
+}
+
+/// So many calls and nothing else, for a tool that counts instructions.
+fn count(descriptor: i32, length: usize, writes: u64) {
+    let line = line(length);
+    for _ in 0..writes {
+        write(descriptor, &line);
+    }
 }
 
 /// Does nothing, so many times.

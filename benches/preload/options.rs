@@ -7,8 +7,9 @@ use std::path::PathBuf;
 const OTHER: &str = "LIBLOGTAP";
 
 /// The parts of the table, by their words on the command line.
-pub(crate) const SECTIONS: [(&str, &str); 8] = [
+pub(crate) const SECTIONS: [(&str, &str); 9] = [
     ("writes", "added time of a tapped write: 20, 200 and 4000 bytes, 1, 4 and 16 threads"),
+    ("count", "instructions of a write, by callgrind: the same on every machine"),
     ("untapped", "a write on a descriptor that is not tapped"),
     ("suppressed", "a suppressed write against the plain append to a file"),
     ("first", "the first lap of a ring that was just made"),

@@ -130,6 +130,23 @@ impl Stage {
         Some(text)
     }
 
+    /// Runs this bench as a child under callgrind and returns how many instructions it took.
+    pub(crate) fn instructions(&self, words: &[String], way: Way) -> f64 {
+        let mut command = Command::new("valgrind");
+        command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+        command.arg(env::current_exe().expect("this program")).args(words).stderr(Stdio::piped());
+        let mut text = String::new();
+        let caught = self.run(&mut command, way, Onto::Stub, |command| {
+            let mut process = command.spawn().expect("valgrind");
+            process.stderr.take().expect("stderr").read_to_string(&mut text).expect("figures");
+            process.wait().expect("the end");
+        });
+        assert!(!way.must_be_caught() || caught > 0, "nothing was caught: {text}");
+        let collected = text.lines().find_map(|line| line.split("Collected :").nth(1));
+        let number = collected.and_then(|number| number.trim().parse().ok());
+        number.unwrap_or_else(|| panic!("callgrind says: {text}"))
+    }
+
     /// Gives a command the way's surroundings, lets it run, and returns how much was caught.
     pub(crate) fn run(
         &self,

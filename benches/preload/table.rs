@@ -1,5 +1,6 @@
 //! The sections of the table. Each figure is the median over rounds in which the ways take turns, so that a machine
-//! whose speed drifts does not favour one.
+//! whose speed drifts does not favour one. What a way adds is the median of the differences of each round, with the least
+//! and the greatest of them beside it; a median below zero is said to be below noise.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -10,7 +11,10 @@ use crate::stage::{Onto, Stage, Way};
 
 /// Prints a section's heading.
 pub(crate) fn heading(text: &str) {
-    println!("\n{text:<44} {:>10} {:>10} {:>10} {:>8}", "plain", "way", "added", "ratio");
+    println!(
+        "\n{text:<44} {:>10} {:>10} {:>11} {:>19} {:>8}",
+        "plain", "way", "added", "least to greatest", "ratio"
+    );
 }
 
 /// Runs the ways in turns. A way whose target the library does not take has no figures.
@@ -33,16 +37,23 @@ fn turns(
 }
 
 fn print(name: &str, mut figures: BTreeMap<Way, Vec<f64>>) {
-    let plain = median(&mut figures.remove(&Way::Plain).unwrap_or_default());
-    for (way, mut values) in figures {
+    let plain = figures.remove(&Way::Plain).unwrap_or_default();
+    for (way, values) in figures {
         let name = format!("{name}: {}", way.name());
         if values.is_empty() {
             println!("{name:<44} not taken by this library");
             continue;
         }
-        let value = median(&mut values);
-        let (added, ratio) = (value - plain, value / plain);
-        println!("{name:<44} {plain:>10.1} {value:>10.1} {added:>10.1} {ratio:>8.2}");
+        let mut added: Vec<f64> =
+            values.iter().zip(&plain).map(|(way, plain)| way - plain).collect();
+        let middle = median(&mut added);
+        let least_and_greatest = added.first().zip(added.last());
+        let spread = least_and_greatest
+            .map_or_else(String::new, |(least, greatest)| format!("{least:.1} to {greatest:.1}"));
+        let shown = if middle < 0.0 { "below noise".to_owned() } else { format!("{middle:.1}") };
+        let (plain, value) = (median(&mut plain.clone()), median(&mut values.clone()));
+        let ratio = value / plain;
+        println!("{name:<44} {plain:>10.1} {value:>10.1} {shown:>11} {spread:>19} {ratio:>8.2}");
     }
 }
 
@@ -100,6 +111,35 @@ pub(crate) fn writes(stage: &Stage, options: &Options) {
         }
     }
     steady(stage, options, "200 B to /dev/null", &ways, (1, 200), Onto::Null);
+}
+
+/// Instructions of one write: the difference of two run lengths under callgrind, which is the same on every machine.
+pub(crate) fn instructions(stage: &Stage, _options: &Options) {
+    heading("instructions a write, kernel's call stubbed");
+    if stage.stub.is_none() || !has_valgrind() {
+        return println!("left out: `cc` or `valgrind` is not on this machine");
+    }
+    const WRITES: u64 = 20_000;
+    for length in [20, 200, 4000] {
+        let figures = turns(1, &[Way::Plain, Way::Untapped, Way::Tapped], |way| {
+            let descriptor = u64::from(way != Way::Untapped);
+            let [once, twice] = [WRITES, 2 * WRITES].map(|writes| {
+                let words = ["child-count".to_owned()]
+                    .into_iter()
+                    .chain([descriptor, length, writes].map(|number| number.to_string()))
+                    .collect::<Vec<_>>();
+                stage.instructions(&words, way)
+            });
+            Some((twice - once) / WRITES as f64)
+        });
+        print(&format!("{length} B"), figures);
+    }
+}
+
+fn has_valgrind() -> bool {
+    let mut command = Command::new("valgrind");
+    command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 pub(crate) fn untapped(stage: &Stage, options: &Options) {
